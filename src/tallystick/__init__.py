@@ -1,0 +1,3 @@
+"""Tallystick: a record neither side can alter alone."""
+
+__version__ = "0.1.0"

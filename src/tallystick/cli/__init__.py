@@ -1,0 +1,1 @@
+"""The command `tally`, a file per noun."""

@@ -1,0 +1,1 @@
+"""Moving the data itself: sources, encryption, sending, receiving."""

@@ -1,0 +1,1 @@
+"""Read-only checker: replays history, recomputes every root."""

@@ -1,0 +1,136 @@
+"""What is always true of a zone and its members; run by property tests and by `tally ledger check`."""
+
+from __future__ import annotations
+
+from tallystick.machine import State
+from tallystick.modules.organisations.queries import get_zone
+from tallystick.modules.organisations.records import (
+    CANDIDATES,
+    KEY_ROLES,
+    KEYS,
+    MAX_KEYS,
+    MOTIONS,
+    ORGANISATIONS,
+    RECOVERIES,
+    RECOVERY_ROLE,
+    ZONE,
+    Key,
+    Organisation,
+)
+
+
+def zone_is_one(state: State) -> list[str]:
+    """There is one zone; its orderer is a member, active and a validator; its validators are members."""
+    keys = [key for key, _ in state.scan(ZONE)]
+    if keys != ["zone"]:
+        return ["zone: there is not exactly one record"]
+    zone = get_zone(state)
+    broken: list[str] = []
+    if list(zone.validators) != sorted(dict.fromkeys(zone.validators)) or zone.orderer not in zone.validators:
+        broken.append("zone/zone: its validators are not sorted, or the orderer is none")
+    for validator in zone.validators:
+        if not state.has(ORGANISATIONS, validator):
+            broken.append(f"zone/zone: the validator {validator} is no member")
+    found = state.find(ORGANISATIONS, zone.orderer)
+    if found is None or found.status != "active":
+        broken.append("zone/zone: its orderer is not an active member")
+    return broken
+
+
+def members_hold_their_keys(state: State) -> list[str]:
+    """Every member has a security key, one system key and a recovery key, and lists exactly its active keys."""
+    active: dict[str, list[tuple[str, Key]]] = {}
+    broken: list[str] = []
+    for key, record in state.scan(KEYS):
+        broken += [f"keys/{key}: {fault}" for fault in _key_faults(state, record)]
+        if record.revoked_at is None:
+            active.setdefault(record.organisation, []).append((key, record))
+    for identifier, organisation in state.scan(ORGANISATIONS):
+        faults = _member_faults(organisation, active.get(identifier, []))
+        if organisation.organisation != identifier:
+            faults.append("its key is not its id")
+        broken += [f"organisations/{identifier}: {fault}" for fault in faults]
+    return broken
+
+
+def _key_faults(state: State, record: Key) -> list[str]:
+    faults: list[str] = []
+    if not state.has(ORGANISATIONS, record.organisation):
+        faults.append("its organisation is no member")
+    if record.revoked_at is not None and record.revoked_at < record.added_at:
+        faults.append("it was revoked before it was added")
+    known = all(role in KEY_ROLES for role in record.roles) or record.roles == (RECOVERY_ROLE,)
+    if not record.roles or not known or list(record.roles) != sorted(dict.fromkeys(record.roles)):
+        faults.append("its roles are not in order")
+    return faults
+
+
+def _member_faults(organisation: Organisation, active: list[tuple[str, Key]]) -> list[str]:
+    faults: list[str] = []
+    working = [key for key, record in active if record.roles != (RECOVERY_ROLE,)]
+    recovery = [key for key, record in active if record.roles == (RECOVERY_ROLE,)]
+    roles = [role for _, record in active for role in record.roles]
+    if list(organisation.keys) != working:
+        faults.append("it does not list exactly its active keys")
+    if recovery != [organisation.recovery]:
+        faults.append("its recovery key is not the one on record")
+    if "security" not in roles:
+        faults.append("it has no security key")
+    if roles.count("system") != 1:
+        faults.append("it has not exactly one system key")
+    if len(working) > MAX_KEYS:
+        faults.append("it has too many keys")
+    if (organisation.status == "suspended") != (organisation.suspended_at is not None):
+        faults.append("its status and its time of suspension disagree")
+    return faults
+
+
+def votes_are_the_validators(state: State) -> list[str]:
+    """Only validators voted, each once a round, not on themselves, and what carried had more than two thirds."""
+    validators = get_zone(state).validators
+    broken: list[str] = []
+    for key, candidate in state.scan(CANDIDATES):
+        carried = candidate.status == "admitted"
+        faults = _vote_faults(candidate.votes, validators, carried)
+        if carried and not state.has(ORGANISATIONS, candidate.organisation):
+            faults.append("it was admitted, but is no member")
+        broken += [f"candidates/{key}: {fault}" for fault in faults]
+    for key, motion in state.scan(MOTIONS):
+        voters = tuple(validator for validator in validators if validator != motion.organisation)
+        faults = _vote_faults(motion.votes, voters, motion.status == "carried")
+        broken += [f"motions/{key}: {fault}" for fault in faults]
+    return broken
+
+
+def _vote_faults(votes: tuple[str, ...], voters: tuple[str, ...], carried: bool) -> list[str]:
+    faults: list[str] = []
+    if not votes or len(votes) != len(dict.fromkeys(votes)) or not all(vote in voters for vote in votes):
+        faults.append("its votes are not of validators, each once")
+    if carried != (3 * len(votes) > 2 * len(voters)):
+        faults.append("its status does not follow from its votes")
+    return faults
+
+
+def pointers_hold(state: State) -> list[str]:
+    """A member points at the recovery that waits and at the motion that is open, and each at most one."""
+    waiting = {key: recovery for key, recovery in state.scan(RECOVERIES) if recovery.status == "waiting"}
+    broken: list[str] = []
+    for identifier, organisation in state.scan(ORGANISATIONS):
+        own = [key for key, recovery in waiting.items() if recovery.organisation == identifier]
+        if own != ([] if organisation.recovering is None else [organisation.recovering]):
+            broken.append(f"organisations/{identifier}: it does not point at the recovery that waits")
+        motion = None if organisation.motion is None else state.find(MOTIONS, organisation.motion)
+        expected = "suspend" if organisation.status == "active" else "reinstate"
+        if organisation.motion is not None and (
+            motion is None or motion.status != "open" or motion.organisation != identifier
+        ):
+            broken.append(f"organisations/{identifier}: it does not point at an open motion")
+        elif motion is not None and motion.question != expected:
+            broken.append(f"organisations/{identifier}: the motion asks for what is so already")
+    for key, recovery in state.scan(RECOVERIES):
+        if (recovery.status == "waiting") != (recovery.ended_at is None):
+            broken.append(f"recoveries/{key}: its status and its end disagree")
+    return broken
+
+
+INVARIANTS = (zone_is_one, members_hold_their_keys, votes_are_the_validators, pointers_hold)

@@ -1,0 +1,89 @@
+"""Counting votes: more than two thirds of the validators that may vote."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from tallystick.machine import Context, State
+from tallystick.modules.organisations.queries import get_zone
+from tallystick.modules.organisations.records import MOTIONS, VOTE_PERIOD_MS, Motion, Organisation
+from tallystick.modules.organisations.rejections import ALREADY_VOTED, NOT_VALIDATOR, OWN_CASE
+
+Question = Literal["suspend", "reinstate"]
+
+
+def get_validators(state: State, ctx: Context) -> tuple[str, ...]:
+    """Return the validators, for an operation that only they may ask for.
+
+    Raises:
+        RejectedError: `not_validator`: the signer is not among them.
+    """
+    validators = get_zone(state).validators
+    if ctx.organisation not in validators:
+        raise NOT_VALIDATOR(organisation=ctx.organisation)
+    return validators
+
+
+def is_carried(votes: tuple[str, ...], voters: tuple[str, ...]) -> bool:
+    """Tell whether more than two thirds of `voters` are among `votes`."""
+    return 3 * sum(1 for voter in voters if voter in votes) > 2 * len(voters)
+
+
+class Round(NamedTuple):
+    """A motion with the signer's vote counted.
+
+    Attributes:
+        identifier: its id; "" where this vote opens a new one.
+        motion: with the vote.
+        voters: how many may vote.
+    """
+
+    identifier: str
+    motion: Motion
+    voters: int
+
+
+def get_round(state: State, ctx: Context, organisation: Organisation, question: Question) -> Round:
+    """Count the signer's vote on a member, in the open round or a new one; nothing is written.
+
+    Args:
+        state: what to read.
+        ctx: who votes, and when.
+        organisation: whom it is about; it has no vote.
+        question: what is asked; the open motion, if there is one, asks the same.
+
+    Raises:
+        RejectedError: the signer is not a validator, votes on itself, or has voted.
+    """
+    validators = get_validators(state, ctx)
+    if ctx.organisation == organisation.organisation:
+        raise OWN_CASE(organisation=ctx.organisation)
+    voters = tuple(validator for validator in validators if validator != organisation.organisation)
+    identifier = organisation.motion or ""
+    motion = state.get(MOTIONS, identifier) if identifier else None
+    if motion is None or ctx.time > motion.closes_at:
+        identifier = ""
+        motion = Motion(
+            organisation=organisation.organisation,
+            question=question,
+            votes=(),
+            opened_at=ctx.time,
+            closes_at=ctx.time + VOTE_PERIOD_MS,
+            status="open",
+        )
+    if ctx.organisation in motion.votes:
+        raise ALREADY_VOTED(organisation=ctx.organisation)
+    votes = (*motion.votes, ctx.organisation)
+    motion = msgspec.structs.replace(motion, votes=votes)
+    if is_carried(votes, voters):
+        motion = msgspec.structs.replace(motion, status="carried", carried_at=ctx.time)
+    return Round(identifier, motion, len(voters))
+
+
+def put_round(state: State, ctx: Context, voted: Round) -> str:
+    """Write a motion, under a new id where the vote opened it; return the id."""
+    identifier = voted.identifier or ctx.new_id(state, MOTIONS, "mot")
+    state.put(MOTIONS, identifier, voted.motion)
+    return identifier

@@ -1,0 +1,1 @@
+"""Composition root: config, processes, start and stop."""

@@ -1,0 +1,328 @@
+"""The embedded engine: one organisation's node orders for the zone, and every other copy checks it.
+
+Order of steps, and what a crash between them leaves:
+
+1. admit: form, time, repetition, the history its author saw, signature. A crash loses what nobody was told is safe.
+2. execute against the last block on disk, in memory. A crash leaves that block as the last.
+3. sign the header. A signature that was never sent proves nothing to anybody.
+4. commit block, records and events in one SQL transaction, synced. From here the block exists.
+5. acknowledge. A client that was not answered asks again by transaction id, or repeats the same bytes: accepted once.
+6. tiles under `log/`, derived; missing ones are written at the next start.
+
+While a block is being made, what arrives waits and becomes the next block: no timer, so a lone client is not delayed
+and many clients share a sync to disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tallystick.codec import MalformedError
+from tallystick.errors import NodeError, PeerError, RejectedError, StorageError
+from tallystick.keys import Signer
+from tallystick.machine import (
+    Block,
+    BlockResult,
+    LedgerState,
+    Outcome,
+    Rulebook,
+    Transaction,
+    TransactionResult,
+    decode_transaction,
+    execute_block,
+)
+from tallystick.machine.parameters import PARAMETERS, PARAMETERS_KEY, Parameters
+from tallystick.machine.rejections import BAD_SIGNATURE, EXPIRED, EXPIRES_TOO_LATE, MALFORMED, REPEATED, WRONG_HISTORY
+from tallystick.ordering.verifier import SignatureVerifier
+from tallystick.proofs.headers import Header, encode_header, header_hash, sign_header, transactions_root
+
+HEARTBEAT_MS = 600_000
+MAX_WAITING = 50_000
+_VERIFY_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submitted transaction.
+
+    Attributes:
+        id: transaction id.
+        height: block that holds it.
+        first_leaf: index in the history of its first operation.
+        outcomes: one for each operation.
+    """
+
+    id: bytes
+    height: int
+    first_leaf: int
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    transaction: Transaction
+    done: asyncio.Future[Submitted]
+
+
+class BlockSink(Protocol):
+    """Where blocks go; the store and whoever wants to hear of them. Declared here, given by the node."""
+
+    def commit_block(self, result: BlockResult, header: bytes, signature: bytes) -> None:
+        """Write a block in one SQL transaction."""
+
+    def history_root(self, size: int) -> bytes | None:
+        """Return the root of the history at a size where a block ended, or None."""
+
+
+class Solo:
+    """Orders transactions into blocks."""
+
+    def __init__(
+        self,
+        state: LedgerState,
+        sink: BlockSink,
+        rulebook: Rulebook,
+        signer: Signer,
+        verifier: SignatureVerifier,
+        *,
+        clock_ms: Callable[[], int],
+        previous: bytes,
+        on_block: Callable[[BlockResult, bytes, bytes], None] | None = None,
+        heartbeat_ms: int = HEARTBEAT_MS,
+    ) -> None:
+        """Prepare an engine.
+
+        Args:
+            state: after the last block on disk.
+            sink: keeps blocks.
+            rulebook: the operations.
+            signer: the orderer's `system` key.
+            verifier: checks signatures.
+            clock_ms: UTC time, milliseconds.
+            previous: hash of the last header, or of the genesis.
+            on_block: told of each block after it is on disk.
+            heartbeat_ms: an empty block is made after so long without one, so that deadlines pass.
+        """
+        self.state = state
+        self._sink = sink
+        self._rulebook = rulebook
+        self._signer = signer
+        self._verifier = verifier
+        self._clock_ms = clock_ms
+        self._previous = previous
+        self._on_block = on_block
+        self._heartbeat_ms = heartbeat_ms
+        self._incoming: deque[_Waiting] = deque()
+        self._ready: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._checked = asyncio.Event()
+        self._waiting_ids: dict[bytes, asyncio.Future[Submitted]] = {}
+        self._roots: dict[int, bytes | None] = {}
+        self._hold: NodeError | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    # --- submitting --------------------------------------------------------------------------------------------------
+
+    def submit(self, raw: bytes) -> asyncio.Future[Submitted]:
+        """Admit a transaction; the future is done when it is on disk.
+
+        The same bytes submitted twice while they wait share one future.
+
+        Raises:
+            RejectedError: it cannot be accepted as it is.
+            PeerError: the queue is full; try again later.
+            NodeError: the engine is held (see `hold`).
+        """
+        if self._hold is not None:
+            raise self._hold
+        try:
+            transaction = decode_transaction(raw, self.state.genesis_hash)
+        except MalformedError as error:
+            raise MALFORMED(reason=error.reason) from None
+        known = self._waiting_ids.get(transaction.id)
+        if known is not None:
+            return known
+        self._admit(transaction)
+        if len(self._waiting_ids) >= MAX_WAITING:
+            raise PeerError("the orderer's queue is full", remedy="Try again in a second, with fewer in flight.")
+        done: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
+        self._waiting_ids[transaction.id] = done
+        self._incoming.append(_Waiting(transaction, done))
+        self._arrived.set()
+        return done
+
+    def _admit(self, transaction: Transaction) -> None:
+        payload = transaction.payload
+        now = max(self._clock_ms(), self.state.time)
+        if payload.expires < now:
+            raise EXPIRED()
+        limit = self.parameters().max_expires_ahead_ms
+        if payload.expires > now + limit:
+            raise EXPIRES_TOO_LATE(limit_ms=limit)
+        if transaction.id in self.state.accepted:
+            raise REPEATED()
+        seen = payload.seen
+        if self._root_at(seen.size) != seen.root:
+            raise WRONG_HISTORY(size=seen.size)
+
+    def _root_at(self, size: int) -> str | None:
+        """Return the root that the history had at a size, as hex, or None where no block ended there."""
+        if size in self._roots:
+            root = self._roots[size]
+        else:
+            root = self._sink.history_root(size) if size <= self.state.frontier.size else None
+            if len(self._roots) > 4_096:
+                self._roots.clear()
+            if root is not None:
+                self._roots[size] = root
+        return None if root is None else root.hex()
+
+    def parameters(self) -> Parameters:
+        """Return what the zone agrees on, as of the last block."""
+        value = self.state.reader.read(PARAMETERS.name, PARAMETERS_KEY)
+        return Parameters() if value is None else PARAMETERS.decode(value)
+
+    def hold(self, reason: NodeError | None) -> None:
+        """Refuse all submissions for a reason (a restored copy that may be behind its witnesses), or go on (None)."""
+        self._hold = reason
+
+    @property
+    def waiting(self) -> int:
+        """Transactions admitted and not yet on disk."""
+        return len(self._waiting_ids)
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the loops in the running event loop."""
+        self._tasks = [asyncio.create_task(self._check_signatures()), asyncio.create_task(self._make_blocks())]
+
+    async def stop(self) -> None:
+        """Stop; what waits is refused with a clear error."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        error = PeerError("the orderer is stopping", remedy="Send the same transaction again when it is back.")
+        for item in (*self._incoming, *self._ready):
+            self._fail(item, error)
+        await self._verifier.close()
+
+    async def _check_signatures(self) -> None:
+        """Move what arrived to what is ready, dropping bad signatures."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._incoming:
+                batch = [self._incoming.popleft() for _ in range(min(len(self._incoming), _VERIFY_BATCH))]
+                good = await self._verifier.check([item.transaction for item in batch])
+                for item, passed in zip(batch, good, strict=True):
+                    if passed:
+                        self._ready.append(item)
+                    else:
+                        self._fail(item, BAD_SIGNATURE())
+                self._checked.set()
+
+    async def _make_blocks(self) -> None:
+        """Make a block of whatever is ready, again and again; an empty one when the heartbeat is due."""
+        while True:
+            due_ms = max(0, self.state.time + self._heartbeat_ms - self._clock_ms()) if self.state.height else None
+            try:
+                await asyncio.wait_for(self._checked.wait(), None if due_ms is None else due_ms / 1000 + 0.001)
+            except TimeoutError:
+                self._make_block([])
+                continue
+            self._checked.clear()
+            while self._ready:
+                self._make_block(self._take())
+                # Let answers go out and new transactions come in between two blocks.
+                await asyncio.sleep(0)
+
+    def _take(self) -> list[_Waiting]:
+        """Take waiting transactions up to the zone's size of a block, each organisation up to its cap."""
+        parameters = self.parameters()
+        taken: list[_Waiting] = []
+        later: list[_Waiting] = []
+        used: dict[str, int] = {}
+        total = 0
+        while self._ready and total < parameters.block_operations:
+            item = self._ready.popleft()
+            count = len(item.transaction.operations)
+            organisation = item.transaction.payload.organisation
+            if used.get(organisation, 0) + count > parameters.block_operations_per_organisation:
+                later.append(item)
+                if len(later) > parameters.block_operations:
+                    break
+                continue
+            used[organisation] = used.get(organisation, 0) + count
+            total += count
+            taken.append(item)
+        self._ready.extendleft(reversed(later))
+        return taken
+
+    def _make_block(self, items: Sequence[_Waiting]) -> None:
+        """Execute, sign, commit, acknowledge: one block."""
+        state = self.state
+        time = max(self._clock_ms(), state.time)
+        block = Block(state.height + 1, time, tuple(item.transaction.raw for item in items))
+        # Signatures were checked on arrival.
+        result = execute_block(
+            state, block, self._rulebook, decoded=[item.transaction for item in items], verified=lambda _: True
+        )
+        kept = [(item, done) for item, done in zip(items, result.results, strict=True) if done.refused is None]
+        if items and not kept:
+            self._acknowledge(items, result.results, block.height)
+            return
+        if len(kept) < len(items):
+            # What is refused leaves nothing behind, so the block without it has the very same result.
+            block = Block(block.height, time, tuple(item.transaction.raw for item, _ in kept))
+            result, refused = (
+                dataclasses.replace(result, block=block, results=[done for _, done in kept]),
+                [(item, done) for item, done in zip(items, result.results, strict=True) if done.refused is not None],
+            )
+            self._acknowledge([item for item, _ in refused], [done for _, done in refused], block.height)
+        header = Header(
+            app_hash=result.app_hash.hex(),
+            chain=state.chain,
+            height=block.height,
+            previous=self._previous.hex(),
+            time=time,
+            transactions_root=transactions_root(block.transactions).hex(),
+        )
+        signature = bytes.fromhex(sign_header(header, self._signer))
+        encoded = encode_header(header)
+        try:
+            self._sink.commit_block(result, encoded, signature)
+        except StorageError as error:
+            # Nothing was written and the state is as before: say so, and try afresh with what comes next.
+            for item, _ in kept:
+                self._fail(item, error)
+            return
+        result.commit_to(state)
+        self._previous = header_hash(header)
+        self._acknowledge([item for item, _ in kept], result.results, block.height)
+        if self._on_block is not None:
+            self._on_block(result, encoded, signature)
+
+    def _acknowledge(self, items: Sequence[_Waiting], results: Sequence[TransactionResult], height: int) -> None:
+        for item, done in zip(items, results, strict=True):
+            if done.refused is not None:
+                self._fail(item, done.refused)
+                continue
+            self._waiting_ids.pop(item.transaction.id, None)
+            if not item.done.done():
+                item.done.set_result(Submitted(item.transaction.id, height, done.first_leaf, done.outcomes))
+
+    def _fail(self, item: _Waiting, error: RejectedError | NodeError) -> None:
+        self._waiting_ids.pop(item.transaction.id, None)
+        if not item.done.done():
+            item.done.set_exception(error)

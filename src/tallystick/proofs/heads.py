@@ -1,0 +1,121 @@
+"""Heads: a signed header, opened to the state and the history behind it, and who witnessed that history.
+
+Receipts and proofs of records end at a head. What is checked here: the app hash of the header is that of the two roots
+and the size; the orderer of the version that holds at that size signed the header; every cosignature is of another
+member of that version, good, and of that history; and there are as many as that version needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tallystick.codec import MalformedError
+from tallystick.proofs.checkpoints import Cosignature, checkpoint_body, verify_cosignature
+from tallystick.proofs.failures import ReceiptError, TrustError
+from tallystick.proofs.headers import Header, app_hash, check_header, verify_header
+from tallystick.proofs.trust import TrustEntry, TrustFile, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head whose form was checked.
+
+    Attributes:
+        header: of the block after which both roots hold.
+        header_signature: by the orderer, hex.
+        state_root: of the records.
+        history_root: of the history.
+        size: leaves of the history.
+        cosignatures: by other members, sorted by organisation.
+    """
+
+    header: Header
+    header_signature: str
+    state_root: bytes
+    history_root: bytes
+    size: int
+    cosignatures: Sequence[Cosignature]
+
+
+def version_for(chain: str, links: Sequence[TrustEntry], size: int, trust: TrustFile) -> Version:
+    """Return the trust version that a proof is to be judged by.
+
+    Args:
+        chain: that the proof says it is of.
+        links: versions that the proof carries: consecutive, the last one being the one that holds at `size`.
+        size: leaves of the history that it is about.
+        trust: what the reader trusts.
+
+    Raises:
+        ReceiptError: another zone, missing versions, or links that do not lead there.
+    """
+    if chain != trust.chain:
+        raise ReceiptError("other_zone", f"this is a proof of the zone {chain}, not of {trust.chain}")
+    try:
+        version = trust.follow(links).version_at(size)
+    except TrustError as error:
+        reason = "unknown_version" if error.reason == "unknown_version" else "bad_link"
+        raise ReceiptError(reason, error.message) from error
+    if links and links[-1].version != version.number:
+        raise ReceiptError("bad_link", "the versions carried do not end with the one that holds at this size")
+    return version
+
+
+def check_head(head: Head, chain: str, version: Version, *, allow_unwitnessed: bool = False) -> tuple[str, ...]:
+    """Check a head under a trust version.
+
+    Args:
+        head: what the proof carries.
+        chain: chain id of the zone.
+        version: from `version_for`.
+        allow_unwitnessed: take fewer cosignatures than the zone needs; those that are there must still be good.
+
+    Returns:
+        the other members that witnessed it, sorted.
+
+    Raises:
+        ReceiptError: anything that does not hold.
+    """
+    header = head.header
+    if header.chain != chain:
+        raise ReceiptError("field_mismatch", "the header is of another zone than the proof")
+    try:
+        check_header(header)
+    except MalformedError as error:
+        raise ReceiptError("not_canonical", f"the header is not of its form: {error.reason}") from None
+    if app_hash(head.state_root, head.history_root, head.size).hex() != header.app_hash:
+        raise ReceiptError(
+            "app_hash_mismatch", "what is proved does not lead to the app hash in the header: something was changed"
+        )
+    if not verify_header(header, head.header_signature, version.orderer_key):
+        raise ReceiptError("bad_header_signature", f"the header is not signed by {version.orderer}, which orders")
+    return _check_witnesses(head, chain, version, allow_unwitnessed)
+
+
+def _check_witnesses(head: Head, chain: str, version: Version, allow_unwitnessed: bool) -> tuple[str, ...]:
+    names = tuple(cosignature.organisation for cosignature in head.cosignatures)
+    if any(earlier >= later for earlier, later in pairwise(names)):
+        raise ReceiptError("cosignatures_out_of_order", "cosignatures are not sorted, or one is repeated")
+    body = checkpoint_body(chain, head.size, head.history_root)
+    for cosignature in head.cosignatures:
+        name = cosignature.organisation
+        key = version.members.get(name)
+        if key is None or name == version.orderer:
+            raise ReceiptError("unknown_member", f"{name} is no witness in version {version.number} of the trust file")
+        if not verify_cosignature(body, cosignature, key):
+            raise ReceiptError("bad_cosignature", f"the cosignature of {name} is not over this history")
+    if len(names) < version.needed and not allow_unwitnessed:
+        raise ReceiptError(
+            "not_yet_witnessed",
+            f"not yet witnessed: {len(names)} of {version.others} other members did, the zone needs {version.needed}",
+        )
+    return names
+
+
+def summarise(witnesses: Sequence[str], others: int) -> str:
+    """Return "ordered by 1, witnessed by 3 of 4"; a zone of one is "witnessed by nobody yet"."""
+    if not others:
+        return "ordered by 1, witnessed by nobody yet"
+    return f"ordered by 1, witnessed by {len(witnesses)} of {others}"

@@ -1,0 +1,1 @@
+"""Python client; verifies what it is told."""

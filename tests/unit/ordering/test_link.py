@@ -1,0 +1,88 @@
+"""The link to the core: requests, answers, news, and a core that goes away."""
+
+import asyncio
+import stat
+
+import pytest
+
+from tallystick.errors import NodeError, PeerError, RejectedError
+from tallystick.ordering import Submitted
+from tallystick.ordering.link import LinkClient, LinkServer, describe_error, describe_submitted
+from tests.support.toy import PutNote
+
+
+@pytest.fixture
+async def linked(bench, tmp_path):
+    engine = bench.solo()
+    engine.start()
+
+    async def submit(transactions):
+        async def one(raw):
+            try:
+                return describe_submitted(await engine.submit(raw))
+            except (RejectedError, NodeError) as error:
+                return describe_error(error)
+
+        return list(await asyncio.gather(*(one(raw) for raw in transactions)))
+
+    async def fail(body):
+        raise PeerError("no", remedy="Try yes.")
+
+    path = tmp_path / "core.sock"
+    server = LinkServer(path, {"submit": submit, "fail": fail})
+    await server.start()
+    client = LinkClient(path)
+    yield server, client, path
+    await client.close()
+    await server.stop()
+    await engine.stop()
+
+
+async def test_submissions_cross_the_link_with_their_outcomes(bench, linked):
+    """Acceptance, rejection and refusal arrive as they were, in order."""
+    _, client, _ = linked
+    good = bench.toy.sign("bank", PutNote(key="a", text="x"), PutNote(key="a", text="y"), atomic=False)
+    accepted, refused, garbage = await client.submit(
+        [good, bench.toy.sign("bank", PutNote(key="b", text="x"), claim="clinic"), b"garbage"]
+    )
+    assert isinstance(accepted, Submitted)
+    assert [0, 9001] == [outcome.code for outcome in accepted.outcomes]
+    assert {"key": "a"} == accepted.outcomes[1].error.fields
+    assert ["unknown_key", "malformed"] == [refused.name, garbage.name]
+
+
+async def test_news_reaches_everybody(linked):
+    """News is told to all who are connected."""
+    server, _, path = linked
+    heard = asyncio.Queue()
+    clients = [LinkClient(path, lambda kind, body: heard.put_nowait((kind, body))) for _ in range(2)]
+    for client in clients:
+        await client.connect()
+    await asyncio.sleep(0.05)
+    server.tell("block", {"height": 7})
+    assert [("block", {"height": 7})] * 2 == [await asyncio.wait_for(heard.get(), 5) for _ in clients]
+    for client in clients:
+        await client.close()
+
+
+async def test_core_that_is_away_is_named_with_a_remedy_and_found_again(bench, linked):
+    """While the core is away each request says so; when it is back they work without a new client."""
+    server, client, _ = linked
+    with pytest.raises(PeerError, match="no"):
+        await client.ask("fail")
+    await server.stop()
+    await asyncio.sleep(0.05)
+    with pytest.raises(PeerError, match="does not answer") as caught:
+        await client.ask("fail")
+    assert "tally node run" in caught.value.remedy
+    await server.start()
+    with pytest.raises(PeerError, match="no"):
+        await client.ask("fail")
+
+
+async def test_socket_is_private_and_unknown_requests_are_refused(linked):
+    """Only the owner of the home may open the socket; an unknown request is refused, not a crash."""
+    _, client, path = linked
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    with pytest.raises(PeerError, match="does not know dance"):
+        await client.ask("dance")

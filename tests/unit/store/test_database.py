@@ -1,0 +1,118 @@
+"""ledger.db: what is committed comes back, whole or not at all."""
+
+import sqlite3
+
+import pytest
+
+from tallystick.codec import encode_json
+from tallystick.errors import IntegrityError, StorageError
+from tallystick.machine import execute_block
+from tallystick.merkle import leaf_hash, root_from_hashes
+from tallystick.store import LedgerStore, open_reader
+from tests.support.toy import RULEBOOK, PutNote, Toy
+
+
+@pytest.fixture
+def toy():
+    return Toy()
+
+
+@pytest.fixture
+def store(toy, tmp_path):
+    path = tmp_path / "ledger.db"
+    LedgerStore.create(path, RULEBOOK, chain="toy-00000000", genesis=toy.genesis, records=toy.records())
+    opened = LedgerStore(path, RULEBOOK)
+    yield opened
+    opened.close()
+
+
+def commit(store, state, toy, *keys, time=1_000):
+    transactions = tuple(toy.sign("bank", PutNote(key=key, text="hello")) for key in keys)
+    from tallystick.machine import Block
+
+    result = execute_block(state, Block(state.height + 1, time, transactions), RULEBOOK)
+    store.commit_block(result, encode_json({"height": state.height + 1}), b"s" * 64)
+    result.commit_to(state)
+    return result
+
+
+def test_state_after_reopening_is_the_state_before(store, toy):
+    """Roots, height, time and accepted ids survive closing and opening."""
+    state = store.load_state()
+    commit(store, state, toy, "a", "b")
+    last = commit(store, state, toy, "c", time=2_000)
+    again = LedgerStore(store.path, RULEBOOK, read_only=True)
+    loaded = again.load_state()
+    assert (2, 2_000) == (loaded.height, loaded.time)
+    assert last.state_root == loaded.tree.root
+    assert last.history_root == loaded.frontier.root()
+    assert state.accepted == loaded.accepted
+    again.close()
+
+
+def test_leaves_are_rebuilt_from_transactions(store, toy):
+    """The history's leaves need not be kept: they follow from transactions and outcomes."""
+    state = store.load_state()
+    result = commit(store, state, toy, "a", "b", "a")
+    assert result.leaves == list(store.leaves(0, 3))
+    assert result.history_root == root_from_hashes([leaf_hash(leaf) for leaf in store.leaves(0, 3)])
+    assert result.history_root == store.history_root(3)
+    assert None is store.history_root(2)
+
+
+def test_views_read_well(store, toy):
+    """Each collection is a view with readable times; `history` shows who did what when."""
+    state = store.load_state()
+    commit(store, state, toy, "a")
+    connection = open_reader(store.path)
+    assert [("a", "hello", "bank", "1970-01-01T00:00:01.000Z")] == connection.execute("SELECT * FROM notes").fetchall()
+    row = connection.execute('SELECT leaf, height, time, organisation, type, outcome, "index" FROM history').fetchone()
+    assert (0, 1, "1970-01-01T00:00:01.000Z", "bank", "put_note", 0, 0) == row
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM records")
+    connection.close()
+
+
+def test_failed_commit_leaves_everything_as_it_was(store, toy):
+    """A write that fails half way is undone as a whole, and the same block can be tried again."""
+    state = store.load_state()
+    commit(store, state, toy, "a")
+    transactions = (toy.sign("bank", PutNote(key="b", text="hello")),)
+    from tallystick.machine import Block
+
+    result = execute_block(state, Block(2, 1_500, transactions), RULEBOOK)
+    store._connection.execute(
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.events BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+    )
+    with pytest.raises(StorageError, match="disk is full"):
+        store.commit_block(result, b"{}", b"s" * 64)
+    store._connection.execute("DROP TRIGGER full")
+    assert 1 == store.last_block().height
+    assert None is store.read("notes", "b")
+    store.commit_block(result, b"{}", b"s" * 64)
+    assert 2 == store.last_block().height
+
+
+def test_altered_record_is_noticed_at_start(store, toy):
+    """A record changed behind the program's back does not load."""
+    state = store.load_state()
+    commit(store, state, toy, "a")
+    store._connection.execute("UPDATE records SET value = replace(value, 'hello', 'jello') WHERE collection = 'notes'")
+    with pytest.raises(IntegrityError, match="does not match its own last block"):
+        store.load_state()
+
+
+def test_existing_ledger_is_never_overwritten(store, toy):
+    """Creating where a ledger is refuses."""
+    with pytest.raises(StorageError, match="exists already"):
+        LedgerStore.create(store.path, RULEBOOK, chain="x", genesis=b"{}", records=[])
+
+
+def test_what_is_not_a_ledger_is_refused_with_a_remedy(tmp_path):
+    """No file, and a file of something else, give a clear error."""
+    with pytest.raises(StorageError, match="no ledger"):
+        open_reader(tmp_path / "ledger.db")
+    (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StorageError) as caught:
+        open_reader(tmp_path / "ledger.db")
+    assert "tally ledger check" in caught.value.remedy
