@@ -70,6 +70,7 @@ leaks: $(DEV_READY) ## nothing in the tree names a registry's host or a private 
 components: $(DEV_READY) ## install the outside programs that tests run; says what to type where it may not
 	@sh tools/setup.sh packages $(SYSTEM)
 	@sh tools/setup.sh log-checker $(BIN)/go
+	@sh tools/setup.sh engine $(BIN)/tally
 
 lock: $(DEV_READY) ## resolve all versions anew and write requirements/*.txt
 	$(UV_COMPILE) --extra node --extra pandas --group dev --output-file requirements/dev.txt

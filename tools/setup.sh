@@ -4,6 +4,7 @@
 #   setup.sh venv PYTHON DIR            make a virtual environment
 #   setup.sh packages COMMAND:PACKAGE…  install the system's packages whose commands are missing
 #   setup.sh log-checker GO             build the outside tlog-tiles checker that the tests run
+#   setup.sh engine TALLY               build the distributed engine, which validators run
 #
 # Rules: a virtual environment is a must, so its failure stops make. The rest only some tests need: where it cannot be
 # installed, this says what to type and goes on, and the tests in question then fail by naming the same command.
@@ -80,12 +81,20 @@ build_log_checker() {
     rm -rf "$scratch"
 }
 
+build_engine() {
+    tally=$1
+    "$tally" engine show --json | grep -q '"path": null' || return 0
+    echo "setup: building the distributed engine (once; a minute or two)"
+    "$tally" engine install >/dev/null || echo "setup: could not build it; type: tally engine install" >&2
+}
+
 step=$1
 shift
 case $step in
     venv) make_venv "$@" ;;
     packages) install_packages "$@" ;;
     log-checker) build_log_checker "$@" ;;
+    engine) build_engine "$@" ;;
     *)
         echo "setup: unknown step $step" >&2
         exit 2
