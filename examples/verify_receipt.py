@@ -1,4 +1,4 @@
-"""A verifier of receipts in one page: the standard library, PyNaCl, and docs/reference/receipt.md. No Tallystick.
+"""A verifier of receipts on its own: the standard library, PyNaCl, and docs/reference/receipt.md. No Tallystick.
 
     python verify_receipt.py permit.receipt.json zone.json
 
@@ -19,7 +19,7 @@ LIMIT = 2**53
 MEMBER = {"organisation": "name", "key": "hash"}
 SIGNED = {"organisation": "name", "signature": "signature"}
 VERSION = {
-    "version": "positive", "height": "number", "since": "number", "orderer": MEMBER, "needed": "number",
+    "version": "positive", "height": "number", "since": "number", "validators": ["name"], "needed": "number",
     "joined": [MEMBER], "left": [MEMBER], "signatures": [SIGNED],
 }  # fmt: skip
 TRUST = {"chain": "text", "genesis": "hash", "v": "one", "versions": [VERSION]}
@@ -28,7 +28,7 @@ HEADER = {
     "transactions_root": "hash",
 }  # fmt: skip
 RECEIPT = {
-    "chain": "text", "cosignatures": [{**SIGNED, "time": "number"}], "header": HEADER, "header_signature": "signature",
+    "chain": "text", "cosignatures": [{**SIGNED, "time": "number"}], "header": HEADER, "header_signatures": [SIGNED],
     "height": "positive", "index": "number", "leaf_index": "number", "links": [VERSION], "operation": "object",
     "operation_path": ["hash"], "outcome": "number", "path": ["hash"], "size": "positive", "state_root": "hash",
     "time": "number", "transaction": "hex", "v": "one",
@@ -120,6 +120,11 @@ def rising(items):
     return all(earlier < later for earlier, later in zip(names, names[1:]))  # noqa: B905, RUF007
 
 
+def enough(signers, validators):
+    """Whether so many of those who order are more than two thirds of them."""
+    return 3 * signers > 2 * len(validators)
+
+
 def next_version(before, entry, genesis):
     """Check one version of the trust file against the one before (None for the first) and return it worked out."""
     number = before["version"] + 1 if before else 1
@@ -135,21 +140,23 @@ def next_version(before, entry, genesis):
         need(member["organisation"] not in members, "bad_members")
         need(not before or before["members"].get(member["organisation"]) != member["key"], "bad_members")
         members[member["organisation"]] = member["key"]
-    orderer, others = entry["orderer"], len(members) - 1
+    names = entry["validators"]
     need(len(set(members.values())) == len(members), "bad_members")
-    need(members.get(orderer["organisation"]) == orderer["key"], "bad_members")
-    need(entry["needed"] == 0 if others == 0 else 1 <= entry["needed"] <= others, "bad_quorum")
+    need(names and names == sorted(set(names)) and all(name in members for name in names), "bad_members")
+    validators, others = {name: members[name] for name in names}, len(members) - len(names)
+    need((1 if others and len(names) < 4 else 0) <= entry["needed"] <= others, "bad_quorum")
     unsigned = canonical({key: value for key, value in entry.items() if key != "signatures"})
     identity = tagged(b"tallystick/trust", before["hash"] if before else genesis, unsigned)
-    allowed = before["members"] if before else {orderer["organisation"]: orderer["key"]}
+    allowed = before["members"] if before else validators
     for signature in entry["signatures"]:
         need(signature["organisation"] in allowed, "bad_trust_signature")
         key = allowed[signature["organisation"]]
         verify(key, b"tallystick/trust-v1\0" + identity, signature["signature"], "bad_trust_signature")
-    first = before or {"orderer": orderer, "needed": 0}
-    names = [signature["organisation"] for signature in entry["signatures"]]
-    need(first["orderer"]["organisation"] in names and len(names) - 1 >= first["needed"], "too_few_signatures")
-    return {**entry, "members": members, "hash": identity}
+    judges, needed = (before["validators"], before["needed"]) if before else (validators, 0)
+    signers = {signature["organisation"] for signature in entry["signatures"]}
+    ordering = len(signers & judges.keys())
+    need(enough(ordering, judges) and len(signers) - ordering >= needed, "too_few_signatures")
+    return {**entry, "members": members, "validators": validators, "hash": identity}
 
 
 def worked_out(entries, genesis):
@@ -258,17 +265,24 @@ def verify_receipt(data, trust_data):
     app_hash = tagged(b"tallystick/app-hash", state_root, history_root, size.to_bytes(8, "big"))
     need(app_hash.hex() == header["app_hash"], "app_hash_mismatch")
     message = b"tallystick/header-v1\0" + canonical(header)
-    verify(version["orderer"]["key"], message, receipt["header_signature"], "bad_header_signature")
+    validators, signatures = version["validators"], receipt["header_signatures"]
+    need(rising(signatures), "bad_header_signature")
+    for each in signatures:
+        need(each["organisation"] in validators, "bad_header_signature")
+        verify(validators[each["organisation"]], message, each["signature"], "bad_header_signature")
+    need(enough(len(signatures), validators), "too_few_header_signatures")
     need(rising(receipt["cosignatures"]), "cosignatures_out_of_order")
     for each in receipt["cosignatures"]:
         name = each["organisation"]
-        need(name in version["members"] and name != version["orderer"]["organisation"], "unknown_member")
+        need(name in version["members"] and name not in validators, "unknown_member")
         body = f"cosignature/v1\ntime {each['time']}\n{chain}\n{size}\n{base64.b64encode(history_root).decode()}\n"
         verify(version["members"][name], body.encode(), each["signature"], "bad_cosignature")
-    count, others = len(receipt["cosignatures"]), len(version["members"]) - 1
+    count, others = len(receipt["cosignatures"]), len(version["members"]) - len(validators)
     need(count >= version["needed"], "not_yet_witnessed")
-    witnessed = f"{count} of {others}" if others else "nobody yet"
-    return receipt["operation"], receipt["outcome"], receipt["time"], f"ordered by 1, witnessed by {witnessed}"
+    summary = "ordered by 1" if len(validators) == 1 else f"ordered by {len(signatures)} of {len(validators)}"
+    if others or len(validators) == 1:
+        summary += f", witnessed by {count} of {others}" if others else ", witnessed by nobody yet"
+    return receipt["operation"], receipt["outcome"], receipt["time"], summary
 
 
 def main(receipt_file, trust_file):

@@ -27,6 +27,7 @@ CASES = {
     "later-header.receipt.json": ZONE,
     "links.receipt.json": OLD,
     "alone.receipt.json": TrustFile.parse(FILES["alone.zone.json"]),
+    "together-3.receipt.json": TrustFile.parse(FILES["together.zone.json"]),
 }
 
 
@@ -101,7 +102,7 @@ def test_re_encodings_are_refused(name: str) -> None:
     trust, good = CASES[name], FILES[name]
     value = json.loads(good)
     text = good.decode()
-    signature = value["header_signature"]
+    signature = value["header_signatures"][0]["signature"]
     others = [
         json.dumps(value).encode(),
         json.dumps(value, separators=(",", ":"), indent=1).encode(),

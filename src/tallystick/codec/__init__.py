@@ -14,6 +14,7 @@ from tallystick.codec.canonical import (
     StrictDecoder,
     decode_json,
     encode_json,
+    encode_own,
 )
 from tallystick.codec.cose import CONTENT_TYPE, Sign1, decode_sign1, encode_sign1, protected_header, sig_structure
 from tallystick.codec.hashes import sha256, tagged_hash
@@ -42,6 +43,7 @@ __all__ = [
     "decode_json",
     "decode_sign1",
     "encode_json",
+    "encode_own",
     "encode_sign1",
     "iso_time",
     "parse_iso_time",

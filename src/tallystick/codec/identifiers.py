@@ -6,14 +6,16 @@ An organisation id is a DNS label (`city-hospital`); a dataset name is `<organis
 
 from __future__ import annotations
 
+import base64
+
 from tallystick.codec.canonical import MalformedError
 from tallystick.codec.hashes import tagged_hash
 
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _SLUG = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
-_HEX = frozenset("0123456789abcdef")
 # Base32 without the letters that are misread for others (0/o, 1/i/l, u): Crockford's alphabet, lower case.
 SHORT_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_FROM_RFC_4648 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", SHORT_ALPHABET.encode())
 
 ORGANISATION_LENGTH = 40
 DATASET_NAME_LENGTH = 120
@@ -59,9 +61,13 @@ def check_hash(text: str) -> str:
     Raises:
         MalformedError: it is not.
     """
-    if len(text) != 64 or not _HEX.issuperset(text):
-        raise MalformedError("not 32 bytes of lower-case hex")
-    return text
+    # Upper case and white space, which `fromhex` lets pass, do not come back the same.
+    try:
+        if len(text) == 64 and bytes.fromhex(text).hex() == text:
+            return text
+    except ValueError:
+        pass
+    raise MalformedError("not 32 bytes of lower-case hex")
 
 
 def short_id(prefix: str, seed: bytes, length: int) -> str:
@@ -72,6 +78,6 @@ def short_id(prefix: str, seed: bytes, length: int) -> str:
         seed: what makes it unique (transaction id and index).
         length: 4 to 50 characters of Crockford base32.
     """
-    number = int.from_bytes(tagged_hash(b"tallystick/short-id", seed), "big")
-    characters = [SHORT_ALPHABET[(number >> (251 - 5 * position)) & 31] for position in range(length)]
-    return f"{prefix}-{''.join(characters)}"
+    # Eight characters stand for five bytes: no more are encoded than are asked for.
+    digits = base64.b32encode(tagged_hash(b"tallystick/short-id", seed)[: (length + 7) // 8 * 5])
+    return f"{prefix}-{digits[:length].translate(_FROM_RFC_4648).decode()}"

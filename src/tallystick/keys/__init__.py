@@ -11,33 +11,73 @@ Rules of this room:
 `README.md` is the specification of the files.
 """
 
-from tallystick.keys.files import make_private_folder, read_private, write_private
-from tallystick.keys.fingerprints import fingerprint, parse_fingerprint
-from tallystick.keys.kinds import (
-    ENCRYPTION,
-    LEDGER_ROLES,
-    RECOVERY,
-    ROLE_KINDS,
-    TLS,
-    KeyInfo,
-    KeySource,
-    PrivateKey,
-    public_bytes,
-)
-from tallystick.keys.memory import MemoryKeys
-from tallystick.keys.passphrases import check_new_passphrase, find_passphrase, read_passphrase_file
-from tallystick.keys.stores import KeyStore, OpenKeys, open_exported
-from tallystick.keys.suites import (
-    ED25519,
-    EDDSA,
-    SUITES,
-    Check,
-    Ed25519Signer,
-    Ed25519Suite,
-    SignatureSuite,
-    Signer,
-    verify,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tallystick.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from tallystick.keys.files import make_private_folder, read_private, write_private
+    from tallystick.keys.fingerprints import fingerprint, parse_fingerprint
+    from tallystick.keys.kinds import (
+        ENCRYPTION,
+        LEDGER_ROLES,
+        RECOVERY,
+        ROLE_KINDS,
+        TLS,
+        KeyInfo,
+        KeySource,
+        PrivateKey,
+        public_bytes,
+    )
+    from tallystick.keys.memory import MemoryKeys
+    from tallystick.keys.passphrases import check_new_passphrase, find_passphrase, read_passphrase_file
+    from tallystick.keys.stores import KeyStore, OpenKeys, open_exported
+    from tallystick.keys.suites import (
+        ED25519,
+        EDDSA,
+        SUITES,
+        Check,
+        Ed25519Signer,
+        Ed25519Suite,
+        SignatureSuite,
+        Signer,
+        verify,
+    )
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "tallystick.keys.files": ("make_private_folder", "read_private", "write_private"),
+            "tallystick.keys.fingerprints": ("fingerprint", "parse_fingerprint"),
+            "tallystick.keys.kinds": (
+                "ENCRYPTION",
+                "LEDGER_ROLES",
+                "RECOVERY",
+                "ROLE_KINDS",
+                "TLS",
+                "KeyInfo",
+                "KeySource",
+                "PrivateKey",
+                "public_bytes",
+            ),
+            "tallystick.keys.memory": ("MemoryKeys",),
+            "tallystick.keys.passphrases": ("check_new_passphrase", "find_passphrase", "read_passphrase_file"),
+            "tallystick.keys.stores": ("KeyStore", "OpenKeys", "open_exported"),
+            "tallystick.keys.suites": (
+                "ED25519",
+                "EDDSA",
+                "SUITES",
+                "Check",
+                "Ed25519Signer",
+                "Ed25519Suite",
+                "SignatureSuite",
+                "Signer",
+                "verify",
+            ),
+        },
+    )
 
 __all__ = [
     "ED25519",

@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from pathlib import Path
@@ -96,6 +97,20 @@ class KeyStore:
         """
         return OpenKeys(self.folder, self._open_master(passphrase)[0])
 
+    def take_over(self, secret: str) -> OpenKeys:
+        """Open the store by what `OpenKeys.hand_over` gave; costs nothing, as no passphrase is tried.
+
+        Raises:
+            AccessError: it is no such secret; whether it is this store's shows when a key is opened.
+        """
+        master = bytes.fromhex(secret) if re.fullmatch(f"[0-9a-f]{{{2 * sealing.SECRET_BYTES}}}", secret) else b""
+        if not master:
+            raise AccessError(
+                f"what was handed over does not open the keys in {self.folder}",
+                remedy="Start the node with `tally node run`.",
+            )
+        return OpenKeys(self.folder, master)
+
     def change_passphrase(self, old: str, new: str) -> None:
         """Let a new passphrase open the store, and the old one no longer; the keys stay the same.
 
@@ -137,6 +152,13 @@ class OpenKeys:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an unlocked key store is not pickled")
+
+    def hand_over(self) -> str:
+        """Return what opens this store in another process of the same node, by `KeyStore.take_over`.
+
+        It is the master key: it goes through a pipe, and never to a file, an argument, the environment or a log.
+        """
+        return self._master.hex()
 
     def list(self) -> list[KeyInfo]:
         """Return all keys, sorted by role, time and id."""

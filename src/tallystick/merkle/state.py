@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from tallystick.errors import IntegrityError
-from tallystick.merkle.state_buckets import BucketLoader, Buckets, sorted_buckets
+from tallystick.merkle.state_buckets import BucketLoader, Buckets, BucketSaver, Parts, sorted_buckets
 from tallystick.merkle.state_hash import EMPTY, ENTRY_BYTES, border, state_leaf, subtree_root
 from tallystick.merkle.state_proof import StateProof
 
@@ -54,18 +54,26 @@ class StateUpdate:
 class StateTree:
     """The compact sparse Merkle tree over all records of a state."""
 
-    def __init__(self, *, loader: BucketLoader | None = None, max_cached_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        loader: BucketLoader | None = None,
+        max_cached_bytes: int | None = None,
+        saver: BucketSaver | None = None,
+    ) -> None:
         """Make an empty tree.
 
         Args:
-            loader: reads the entries of a bucket from where the records are kept. It must know what was applied by the
-                time of the second `preview` after that `apply`.
+            loader: reads the entries of a bucket from where the records are kept, or from where `saver` puts them. Without
+                a saver it must know what was applied by the time of the second `preview` after that `apply`.
             max_cached_bytes: how much the entries in memory may take; None for no limit. Needs a loader.
+            saver: keeps the entries of a bucket that changed and is dropped from memory.
 
         Raises:
             ValueError: a limit without a loader.
         """
         self._loader = loader
+        self._saver = saver
         self._limit = max_cached_bytes
         self._start(0)
 
@@ -76,7 +84,7 @@ class StateTree:
         self._size = 0
         self._version = 0
         self._nodes: list[bytes] = [EMPTY] * (2 << bits)
-        self._buckets = Buckets(bits, self._loader, self._limit)
+        self._buckets = Buckets(bits, self._loader, self._limit, self._saver)
         self._recent: Iterable[int] = ()
 
     @classmethod
@@ -86,6 +94,8 @@ class StateTree:
         *,
         loader: BucketLoader | None = None,
         max_cached_bytes: int | None = None,
+        saver: BucketSaver | None = None,
+        parts: Parts | None = None,
     ) -> StateTree:
         """Make the tree of many records at once.
 
@@ -93,23 +103,29 @@ class StateTree:
             entries: (place, leaf hash) of each record, in any order.
             loader: as for a new tree.
             max_cached_bytes: as for a new tree.
+            saver: as for a new tree.
+            parts: where the entries are held while they are sorted; in memory by default.
 
         Raises:
             ValueError: a place comes twice, something is not 32 bytes, or there is a limit without a loader.
         """
-        tree = cls(loader=loader, max_cached_bytes=max_cached_bytes)
-        size, buckets_of = sorted_buckets(entries)
+        tree = cls(loader=loader, max_cached_bytes=max_cached_bytes, saver=saver)
+        size, buckets_of = sorted_buckets(entries, parts)
         bits = 0
         while tree._too_few(size, bits):
             bits += 1
         tree._start(bits)
         tree._size = size
+        tree._watch_limit()
         nodes, buckets = tree._nodes, tree._buckets
         counts = bytearray(len(nodes))  # leaves under a node: 0, 1, or 2 for more
         for node, bucket in buckets_of(bits):
             nodes[node] = subtree_root(bucket, bits)
             counts[node] = min(len(bucket) // ENTRY_BYTES, 2)
-            buckets.put(node, bucket if buckets.fits(len(bucket)) else None)
+            if buckets.fits(len(bucket)):
+                buckets.put(node, bucket)
+            else:
+                buckets.put_away(node, bucket)
         for node in range((1 << bits) - 1, 0, -1):
             count = counts[2 * node] + counts[2 * node + 1]
             if count < 2:
@@ -129,10 +145,17 @@ class StateTree:
 
     def find_leaf(self, place: bytes) -> bytes | None:
         """Return the leaf hash at a place, or None."""
-        self._buckets.trim(self._recent)
+        buckets = self._buckets
         node = self._bucket_of(place)
-        entries = self._buckets.get(node, self._nodes[node])
-        at = _position(entries, place)
+        entries = buckets.slots[node]
+        if entries is None or buckets.limited:
+            buckets.trim(self._recent)
+            entries = buckets.get(node, self._nodes[node])
+        at = entries.find(place)
+        if at < 0:
+            return None
+        if at % ENTRY_BYTES:  # met by chance across two entries
+            at = _position(entries, place)
         return entries[at + 32 : at + ENTRY_BYTES] if entries[at : at + 32] == place else None
 
     def preview(self, changes: Mapping[bytes, bytes | None]) -> StateUpdate:
@@ -192,6 +215,7 @@ class StateTree:
         self._size = update.size
         self._version += 1
         self._recent = update.buckets
+        self._watch_limit()
         if self._growing or self._too_few(self._size, self._bits):
             self._grow(_SPLITS_AT_LEAST + len(update.buckets))
 
@@ -318,8 +342,16 @@ class StateTree:
 
     def _too_few(self, size: int, bits: int) -> bool:
         """Tell whether there are too few buckets for this many entries."""
-        dense = self._limit is None or size * _DENSE_ENTRY_BYTES <= self._limit
-        return size > (_DENSE if dense else _SPARSE) << bits
+        return size > (_DENSE if self._all_in_memory(size) else _SPARSE) << bits
+
+    def _all_in_memory(self, size: int) -> bool:
+        """Tell whether so many entries are within the limit, however they lie."""
+        return self._limit is None or size * _DENSE_ENTRY_BYTES <= self._limit
+
+    def _watch_limit(self) -> None:
+        """Hold to the limit of memory once there are too many entries; counting before would only take time."""
+        if not self._buckets.limited and not self._all_in_memory(self._size):
+            self._buckets.begin_limit()
 
     def _grow(self, splits: int) -> None:
         """Go on doubling the number of buckets, by at most so many splits."""

@@ -20,7 +20,7 @@ import msgspec
 
 from tallystick.codec import MalformedError, sha256
 from tallystick.keys import ED25519, Signer
-from tallystick.proofs.genesis import Natural
+from tallystick.proofs.forms import Natural
 from tallystick.proofs.hexadecimal import HASH_BYTES, KEY_BYTES, SIGNATURE_BYTES, unhex
 
 TYPE_ED25519 = 0x01

@@ -35,6 +35,7 @@ REMEDIES: dict[str, str] = {
     "app_hash_mismatch": _ALARM,
     "field_mismatch": _ALARM,
     "bad_header_signature": _ALARM,
+    "too_few_header_signatures": "Wait until more of those who order have signed this block, then export it again.",
     "cosignatures_out_of_order": _AGAIN,
     "unknown_member": _NEWER,
     "bad_cosignature": _ALARM,

@@ -5,10 +5,10 @@ Three kinds:
 - `histories`: two signed statements about the history (a checkpoint, a cosignature, or a header opened to its roots)
   that cannot both be true. If the sizes differ, a consistency path of the larger history shows which root its own
   beginning has, and that is not the root in the other statement.
-- `headers`: two headers of one height, both signed by the orderer.
-- `seen`: a transaction that the orderer put into its history although its author had signed to have seen another one.
+- `headers`: two headers of one height, both signed by the same organisation that orders.
+- `seen`: a transaction that who orders put into its history although its author had signed to have seen another one.
 
-When one organisation signed both statements it is the culprit. When two did, either the orderer told them two
+When one organisation signed both statements it is the culprit. When two did, either who orders told them two
 histories or one of them lies; the file proves that something is wrong, and names both.
 """
 
@@ -25,8 +25,15 @@ from tallystick.keys import ED25519, Signer
 from tallystick.merkle import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
 from tallystick.proofs.checkpoints import Cosignature, checkpoint_body, verify_cosignature
 from tallystick.proofs.failures import ForkProofError, ReceiptError
-from tallystick.proofs.genesis import Natural, Positive
-from tallystick.proofs.headers import Header, app_hash, check_header, header_hash, verify_header
+from tallystick.proofs.forms import Natural, Positive
+from tallystick.proofs.headers import (
+    Header,
+    HeaderSignature,
+    app_hash,
+    check_header,
+    header_hash,
+    verify_signature,
+)
 from tallystick.proofs.hexadecimal import HASH_BYTES, SIGNATURE_BYTES, unhex, unhex_path
 from tallystick.proofs.transactions import history_leaf, verify_frame
 from tallystick.proofs.trust import TrustFile, Version
@@ -61,9 +68,10 @@ class CosignatureStatement(
 class HeaderStatement(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="header"
 ):
-    """The orderer's header, opened to the roots and the size behind its app hash."""
+    """A header signed by one that orders, opened to the roots and the size behind its app hash."""
 
     header: Header
+    organisation: str
     root: str
     signature: str
     size: Natural
@@ -98,11 +106,12 @@ class HistoriesFork(
 class HeadersFork(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="headers"
 ):
-    """Two headers of one height."""
+    """Two headers of one height, signed by one organisation."""
 
     chain: str
     first: Header
     first_signature: str
+    organisation: str
     second: Header
     second_signature: str
     v: int
@@ -118,7 +127,7 @@ class SeenFork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         leaf_path: its inclusion path in the history of `statement`.
         path: consistency path from the size that was seen to that of `statement`; empty if that size is not below.
         prefix_root: root at the size that was seen in the history of `statement`, hex; its own root if not below.
-        statement: by the orderer, about the history that includes the transaction.
+        statement: by one that orders, about the history that includes the transaction.
         transaction: COSE_Sign1, hex.
         v: 1.
     """
@@ -182,10 +191,17 @@ def cosignature_statement(size: int, root: bytes, cosignature: Cosignature) -> S
     )
 
 
-def header_statement(header: Header, signature: str, state_root: bytes, history_root: bytes, size: int) -> Statement:
+def header_statement(
+    header: Header, signed: HeaderSignature, state_root: bytes, history_root: bytes, size: int
+) -> HeaderStatement:
     """Return a signed header with what its app hash commits to as a statement."""
     return HeaderStatement(
-        header=header, root=history_root.hex(), signature=signature, size=size, state_root=state_root.hex()
+        header=header,
+        organisation=signed.organisation,
+        root=history_root.hex(),
+        signature=signed.signature,
+        size=size,
+        state_root=state_root.hex(),
     )
 
 
@@ -206,15 +222,26 @@ def build_histories_fork(
     return encode_json(HistoriesFork(chain=chain, earlier=earlier, later=later, path=steps, prefix_root=root, v=FORMAT))
 
 
-def build_headers_fork(first: Header, first_signature: str, second: Header, second_signature: str) -> bytes:
-    """Return the file for two headers of one height."""
+def build_headers_fork(
+    first: Header,
+    first_signatures: Sequence[HeaderSignature],
+    second: Header,
+    second_signatures: Sequence[HeaderSignature],
+) -> bytes | None:
+    """Return the file for two headers of one height; None where nobody signed both."""
+    others = {each.organisation: each.signature for each in second_signatures}
+    both = [each for each in first_signatures if each.organisation in others]
+    if not both:
+        return None
+    signed = both[0]
     return encode_json(
         HeadersFork(
             chain=first.chain,
             first=first,
-            first_signature=first_signature,
+            first_signature=signed.signature,
+            organisation=signed.organisation,
             second=second,
-            second_signature=second_signature,
+            second_signature=others[signed.organisation],
             v=FORMAT,
         )
     )
@@ -235,7 +262,7 @@ def build_seen_fork(
 
     Args:
         chain: zone.
-        statement: by the orderer, about the history that includes it.
+        statement: by one that orders, about the history that includes it.
         transaction: COSE_Sign1.
         leaf: fields of the history leaf of one of its operations.
         leaf_index: of that leaf.
@@ -296,7 +323,7 @@ def _histories(proof: HistoriesFork, trust: TrustFile) -> ForkFinding:
     else:
         text = (
             f"{first} and {second} signed histories that differ within the first {earlier.size} entries: "
-            f"the orderer told two histories, or one of them does not tell the truth."
+            f"who orders told two histories, or one of them does not tell the truth."
         )
     return ForkFinding("histories", proof.chain, culprit, involved, earlier.size, text)
 
@@ -308,20 +335,24 @@ def _headers(proof: HeadersFork, trust: TrustFile) -> ForkFinding:
         raise ForkProofError("other_zone", "a header is of another zone")
     if second.height != height or header_hash(first) == header_hash(second):
         raise ForkProofError("no_contradiction", "these are not two different headers of one height")
+    name = proof.organisation
     for version in _versions_at_height(trust, height):
-        if verify_header(first, proof.first_signature, version.orderer_key) and verify_header(
-            second, proof.second_signature, version.orderer_key
+        key = version.validators.get(name)
+        if key is None:
+            continue
+        if verify_signature(first, proof.first_signature, key) and verify_signature(
+            second, proof.second_signature, key
         ):
-            text = f"{version.orderer} signed two different blocks of height {height}."
-            return ForkFinding("headers", proof.chain, version.orderer, (version.orderer,), None, text)
-    raise ForkProofError("bad_statement", f"the headers are not both signed by who ordered at height {height}")
+            text = f"{name} signed two different blocks of height {height}."
+            return ForkFinding("headers", proof.chain, name, (name,), None, text)
+    raise ForkProofError("bad_statement", f"the headers are not both signed by one that ordered at height {height}")
 
 
 def _seen(proof: SeenFork, trust: TrustFile) -> ForkFinding:
     orderer = _signer(proof.statement, trust)
     size, root = proof.statement.size, unhex(proof.statement.root, HASH_BYTES)
-    if orderer != trust.version_at(size).orderer:
-        raise ForkProofError("bad_statement", "the statement is not by the orderer")
+    if orderer not in trust.version_at(size).validators:
+        raise ForkProofError("bad_statement", "the statement is not by one that orders")
     try:
         frame = verify_frame(proof.transaction, trust.genesis)
     except ReceiptError as error:
@@ -366,9 +397,12 @@ def _signer(statement: Statement, trust: TrustFile) -> str:
         header = check_header(statement.header)
         opened = app_hash(unhex(statement.state_root, HASH_BYTES), root, statement.size).hex()
         good = header.chain == trust.chain and header.app_hash == opened
-        if not good or not verify_header(header, statement.signature, version.orderer_key):
-            raise ForkProofError("bad_statement", f"the header is not by {version.orderer}, or not of these roots")
-        return version.orderer
+        ordering = version.validators.get(statement.organisation)
+        if not good or ordering is None or not verify_signature(header, statement.signature, ordering):
+            raise ForkProofError(
+                "bad_statement", f"the header is not by {statement.organisation}, which orders, or not of these roots"
+            )
+        return statement.organisation
     key = version.members.get(statement.organisation)
     if key is None:
         raise ForkProofError("bad_statement", f"{statement.organisation} was no member at size {statement.size}")
@@ -386,7 +420,7 @@ def _signer(statement: Statement, trust: TrustFile) -> str:
 
 
 def _versions_at_height(trust: TrustFile, height: int) -> list[Version]:
-    """Return the versions whose orderer may have signed a block; of the block that makes a version, both."""
+    """Return the versions whose validators may have signed a block; of the block that makes a version, both."""
     before = [version for version in trust.versions if version.height < height]
     at = [version for version in trust.versions if version.height == height]
     return [*before[-1:], *at]

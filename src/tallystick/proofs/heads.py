@@ -1,8 +1,8 @@
 """Heads: a signed header, opened to the state and the history behind it, and who witnessed that history.
 
 Receipts and proofs of records end at a head. What is checked here: the app hash of the header is that of the two roots
-and the size; the orderer of the version that holds at that size signed the header; every cosignature is of another
-member of that version, good, and of that history; and there are as many as that version needs.
+and the size; more than two thirds of the validators of the version that holds at that size signed the header; every
+cosignature is of another member of that version, good, and of that history; and there are as many as that version needs.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from tallystick.codec import MalformedError
 from tallystick.proofs.checkpoints import Cosignature, checkpoint_body, verify_cosignature
 from tallystick.proofs.failures import ReceiptError, TrustError
-from tallystick.proofs.headers import Header, app_hash, check_header, verify_header
+from tallystick.proofs.headers import Header, HeaderSignature, app_hash, check_header, check_signatures, quorum
 from tallystick.proofs.trust import TrustEntry, TrustFile, Version
 
 
@@ -24,7 +25,7 @@ class Head:
 
     Attributes:
         header: of the block after which both roots hold.
-        header_signature: by the orderer, hex.
+        header_signatures: by those who order, sorted by organisation.
         state_root: of the records.
         history_root: of the history.
         size: leaves of the history.
@@ -32,7 +33,7 @@ class Head:
     """
 
     header: Header
-    header_signature: str
+    header_signatures: Sequence[HeaderSignature]
     state_root: bytes
     history_root: bytes
     size: int
@@ -63,7 +64,14 @@ def version_for(chain: str, links: Sequence[TrustEntry], size: int, trust: Trust
     return version
 
 
-def check_head(head: Head, chain: str, version: Version, *, allow_unwitnessed: bool = False) -> tuple[str, ...]:
+class Backing(NamedTuple):
+    """Who stands behind a head: those who ordered it, and other members that witnessed it, each sorted."""
+
+    orderers: tuple[str, ...]
+    witnesses: tuple[str, ...]
+
+
+def check_head(head: Head, chain: str, version: Version, *, allow_unwitnessed: bool = False) -> Backing:
     """Check a head under a trust version.
 
     Args:
@@ -71,9 +79,6 @@ def check_head(head: Head, chain: str, version: Version, *, allow_unwitnessed: b
         chain: chain id of the zone.
         version: from `version_for`.
         allow_unwitnessed: take fewer cosignatures than the zone needs; those that are there must still be good.
-
-    Returns:
-        the other members that witnessed it, sorted.
 
     Raises:
         ReceiptError: anything that does not hold.
@@ -89,9 +94,17 @@ def check_head(head: Head, chain: str, version: Version, *, allow_unwitnessed: b
         raise ReceiptError(
             "app_hash_mismatch", "what is proved does not lead to the app hash in the header: something was changed"
         )
-    if not verify_header(header, head.header_signature, version.orderer_key):
-        raise ReceiptError("bad_header_signature", f"the header is not signed by {version.orderer}, which orders")
-    return _check_witnesses(head, chain, version, allow_unwitnessed)
+    try:
+        orderers = check_signatures(header, head.header_signatures, version.validators)
+    except MalformedError as error:
+        raise ReceiptError("bad_header_signature", error.reason) from None
+    if len(orderers) < quorum(len(version.validators)):
+        raise ReceiptError(
+            "too_few_header_signatures",
+            f"the header is signed by {len(orderers)} of {len(version.validators)} that order; "
+            f"{quorum(len(version.validators))} are needed",
+        )
+    return Backing(orderers, _check_witnesses(head, chain, version, allow_unwitnessed))
 
 
 def _check_witnesses(head: Head, chain: str, version: Version, allow_unwitnessed: bool) -> tuple[str, ...]:
@@ -102,7 +115,7 @@ def _check_witnesses(head: Head, chain: str, version: Version, allow_unwitnessed
     for cosignature in head.cosignatures:
         name = cosignature.organisation
         key = version.members.get(name)
-        if key is None or name == version.orderer:
+        if key is None or name in version.validators:
             raise ReceiptError("unknown_member", f"{name} is no witness in version {version.number} of the trust file")
         if not verify_cosignature(body, cosignature, key):
             raise ReceiptError("bad_cosignature", f"the cosignature of {name} is not over this history")
@@ -114,8 +127,16 @@ def _check_witnesses(head: Head, chain: str, version: Version, allow_unwitnessed
     return names
 
 
-def summarise(witnesses: Sequence[str], others: int) -> str:
-    """Return "ordered by 1, witnessed by 3 of 4"; a zone of one is "witnessed by nobody yet"."""
+def summarise(orderers: int, validators: int, witnesses: int, others: int) -> str:
+    """Return "ordered by 1, witnessed by 3 of 4"; with several that order, "ordered by 3 of 4" and so on.
+
+    Args:
+        orderers: how many signed the header.
+        validators: how many order.
+        witnesses: how many others cosigned.
+        others: how many others there are.
+    """
+    ordered = "ordered by 1" if validators == 1 else f"ordered by {orderers} of {validators}"
     if not others:
-        return "ordered by 1, witnessed by nobody yet"
-    return f"ordered by 1, witnessed by {len(witnesses)} of {others}"
+        return f"{ordered}, witnessed by nobody yet" if validators == 1 else ordered
+    return f"{ordered}, witnessed by {witnesses} of {others}"

@@ -16,8 +16,8 @@ from tallystick.codec import MalformedError, StrictDecoder, decode_json, encode_
 from tallystick.merkle import leaf_hash, path_in, root_from_path
 from tallystick.proofs.checkpoints import Cosignature
 from tallystick.proofs.failures import ReceiptError
-from tallystick.proofs.genesis import Natural, Positive
-from tallystick.proofs.headers import Header
+from tallystick.proofs.forms import Natural, Positive
+from tallystick.proofs.headers import Header, HeaderSignature, HeaderSignatures, quorum
 from tallystick.proofs.heads import Head, check_head, summarise, version_for
 from tallystick.proofs.hexadecimal import HASH_BYTES, unhex, unhex_path
 from tallystick.proofs.transactions import (
@@ -40,7 +40,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     chain: str
     cosignatures: tuple[Cosignature, ...]
     header: Header
-    header_signature: str
+    header_signatures: HeaderSignatures
     height: Positive
     index: Natural
     leaf_index: Natural
@@ -75,10 +75,11 @@ class VerifiedReceipt:
         index: of the operation in its transaction.
         leaf_index: of the operation in the history.
         size: of the history that was witnessed.
-        orderer: who ordered.
+        orderers: who ordered it, sorted.
+        validators: how many order.
         witnesses: other members whose cosignature is in the receipt, sorted.
         needed: cosignatures that the zone needs.
-        others: members besides the orderer.
+        others: members besides those who order.
         version: trust version that holds for it.
     """
 
@@ -93,7 +94,8 @@ class VerifiedReceipt:
     index: int
     leaf_index: int
     size: int
-    orderer: str
+    orderers: tuple[str, ...]
+    validators: int
     witnesses: tuple[str, ...]
     needed: int
     others: int
@@ -107,7 +109,7 @@ class VerifiedReceipt:
     @property
     def summary(self) -> str:
         """One line: who ordered and how many witnessed."""
-        return summarise(self.witnesses, self.others)
+        return summarise(len(self.orderers), self.validators, len(self.witnesses), self.others)
 
     def explain(self) -> list[str]:
         """Return what the receipt proves, a line each, for people."""
@@ -119,19 +121,25 @@ class VerifiedReceipt:
             f"Recorded at {iso_time(self.time)}, block {self.height}, entry {self.leaf_index} of the history.",
             f"Transaction {self.transaction}, operation {self.index}, signed by the key {self.key}.",
         ]
+        ordered = f"Ordered by {', '.join(self.orderers)}"
+        if self.validators > 1:
+            ordered += f" ({len(self.orderers)} of {self.validators} that order, {quorum(self.validators)} needed)"
         if self.others:
             names = ", ".join(self.witnesses) or "nobody"
             lines.append(
-                f"Ordered by {self.orderer}; witnessed by {names} "
+                f"{ordered}; witnessed by {names} "
                 f"({len(self.witnesses)} of {self.others} other members, {self.needed} needed)."
             )
+        elif self.validators == 1:
+            lines.append(f"{ordered}, the only member; witnessed by nobody yet.")
         else:
-            lines.append(f"Ordered by {self.orderer}, the only member; witnessed by nobody yet.")
+            lines.append(f"{ordered}.")
         return lines
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         value: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        value["orderers"] = list(self.orderers)
         value["witnesses"] = list(self.witnesses)
         value["accepted"] = self.accepted
         value["summary"] = self.summary
@@ -150,7 +158,7 @@ def build_receipt(
     path: Sequence[bytes],
     state_root: bytes,
     header: Header,
-    header_signature: str,
+    header_signatures: Sequence[HeaderSignature],
     cosignatures: Sequence[Cosignature] = (),
     links: Sequence[TrustEntry] = (),
 ) -> bytes:
@@ -167,7 +175,7 @@ def build_receipt(
         path: inclusion path of the leaf in that history.
         state_root: after the header's block.
         header: of that block or a later one.
-        header_signature: by the orderer, hex.
+        header_signatures: by those who order, in any order.
         cosignatures: by other members over (size, history root), in any order.
         links: from `TrustFile.links_since`.
 
@@ -190,7 +198,7 @@ def build_receipt(
         chain=header.chain,
         cosignatures=tuple(sorted(cosignatures, key=lambda each: each.organisation)),
         header=header,
-        header_signature=header_signature,
+        header_signatures=tuple(sorted(header_signatures, key=lambda each: each.organisation)),
         height=height,
         index=index,
         leaf_index=leaf_index,
@@ -249,14 +257,14 @@ def verify_receipt(data: bytes, trust: TrustFile) -> VerifiedReceipt:
     _check_operation(receipt, frame, operation, steps)
     head = Head(
         header=receipt.header,
-        header_signature=receipt.header_signature,
+        header_signatures=receipt.header_signatures,
         state_root=state_root,
         history_root=_history_root(receipt, frame, operation, path),
         size=receipt.size,
         cosignatures=receipt.cosignatures,
     )
     _check_order_of_time(receipt)
-    witnesses = check_head(head, receipt.chain, version)
+    backing = check_head(head, receipt.chain, version)
     return VerifiedReceipt(
         chain=receipt.chain,
         organisation=frame.payload.organisation,
@@ -269,8 +277,9 @@ def verify_receipt(data: bytes, trust: TrustFile) -> VerifiedReceipt:
         index=receipt.index,
         leaf_index=receipt.leaf_index,
         size=receipt.size,
-        orderer=version.orderer,
-        witnesses=witnesses,
+        orderers=backing.orderers,
+        validators=len(version.validators),
+        witnesses=backing.witnesses,
         needed=version.needed,
         others=version.others,
         version=version.number,

@@ -17,8 +17,8 @@ from tallystick.codec import MalformedError, StrictDecoder, encode_json, iso_tim
 from tallystick.merkle import StateProof, verify_state_proof
 from tallystick.proofs.checkpoints import Cosignature
 from tallystick.proofs.failures import ReceiptError
-from tallystick.proofs.genesis import Natural
-from tallystick.proofs.headers import Header
+from tallystick.proofs.forms import Natural
+from tallystick.proofs.headers import Header, HeaderSignature, HeaderSignatures
 from tallystick.proofs.heads import Head, check_head, summarise, version_for
 from tallystick.proofs.hexadecimal import HASH_BYTES, unhex
 from tallystick.proofs.trust import TrustEntry, TrustFile
@@ -35,7 +35,7 @@ class RecordProof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         collection: of the record.
         cosignatures: by other members over (size, history_root), sorted.
         header: of the block after which this was so.
-        header_signature: by the orderer, hex.
+        header_signatures: by those who order, in any order.
         history_root: after that block, hex.
         key: of the record.
         links: trust versions, as in a receipt.
@@ -50,7 +50,7 @@ class RecordProof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     collection: str
     cosignatures: tuple[Cosignature, ...]
     header: Header
-    header_signature: str
+    header_signatures: HeaderSignatures
     history_root: str
     key: str
     links: tuple[TrustEntry, ...]
@@ -78,7 +78,8 @@ class VerifiedRecord:
     height: int
     time: int
     size: int
-    orderer: str
+    orderers: tuple[str, ...]
+    validators: int
     witnesses: tuple[str, ...]
     needed: int
     others: int
@@ -92,7 +93,7 @@ class VerifiedRecord:
     @property
     def summary(self) -> str:
         """One line: who ordered and how many witnessed."""
-        return summarise(self.witnesses, self.others)
+        return summarise(len(self.orderers), self.validators, len(self.witnesses), self.others)
 
     def explain(self) -> list[str]:
         """Return what it proves, a line each, for people."""
@@ -114,7 +115,7 @@ def build_record_proof(
     history_root: bytes,
     size: int,
     header: Header,
-    header_signature: str,
+    header_signatures: Sequence[HeaderSignature],
     cosignatures: Sequence[Cosignature] = (),
     links: Sequence[TrustEntry] = (),
 ) -> bytes:
@@ -128,7 +129,7 @@ def build_record_proof(
             collection=collection,
             cosignatures=tuple(sorted(cosignatures, key=lambda each: each.organisation)),
             header=header,
-            header_signature=header_signature,
+            header_signatures=tuple(sorted(header_signatures, key=lambda each: each.organisation)),
             history_root=history_root.hex(),
             key=key,
             links=tuple(links),
@@ -166,8 +167,8 @@ def verify_record_proof(data: bytes, trust: TrustFile, *, allow_unwitnessed: boo
     version = version_for(form.chain, form.links, form.size, trust)
     if not verify_state_proof(state_root, form.collection, form.key, value, proof):
         raise ReceiptError("not_in_state", "the path does not lead from the record to the state root")
-    head = Head(form.header, form.header_signature, state_root, history_root, form.size, form.cosignatures)
-    witnesses = check_head(head, form.chain, version, allow_unwitnessed=allow_unwitnessed)
+    head = Head(form.header, form.header_signatures, state_root, history_root, form.size, form.cosignatures)
+    backing = check_head(head, form.chain, version, allow_unwitnessed=allow_unwitnessed)
     return VerifiedRecord(
         chain=form.chain,
         collection=form.collection,
@@ -176,8 +177,9 @@ def verify_record_proof(data: bytes, trust: TrustFile, *, allow_unwitnessed: boo
         height=form.header.height,
         time=form.header.time,
         size=form.size,
-        orderer=version.orderer,
-        witnesses=witnesses,
+        orderers=backing.orderers,
+        validators=len(version.validators),
+        witnesses=backing.witnesses,
         needed=version.needed,
         others=version.others,
         version=version.number,

@@ -227,6 +227,17 @@ def test_strict_decoding_takes_one_form_only(data: bytes) -> None:
         UNION.decode(data)
 
 
+def test_keys_of_typed_mappings_are_ascii() -> None:
+    """A mapping whose values are typed still has ASCII keys only; its text may be anything."""
+    decoder: StrictDecoder[Mapped] = StrictDecoder(Mapped, max_bytes=100)
+
+    assert Mapped(labels={"e": [1]}) == decoder.decode(b'{"labels":{"e":[1]}}')
+    with pytest.raises(MalformedError, match="key is not ASCII"):
+        decoder.decode('{"labels":{"é":[1]}}'.encode())
+    with pytest.raises(MalformedError, match="key is not ASCII"):
+        encode_json(Mapped(labels={"é": [1]}))
+
+
 def test_strict_decoding_returns_the_value() -> None:
     """Canonical bytes of a struct decode to it."""
     values: list[Ask | Tell] = [

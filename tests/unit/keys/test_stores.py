@@ -24,6 +24,26 @@ def key_file(folder: Path, role: str) -> Path:
     return path
 
 
+def test_store_that_was_handed_over_opens_without_the_passphrase(folder: Path, keys: OpenKeys) -> None:
+    """Another process of the node opens the same keys by what the first one hands it."""
+    made = keys.create("service")
+
+    taken = KeyStore(folder).take_over(keys.hand_over())
+
+    assert bytes.fromhex(made.public) == taken.signer("service").public_key
+
+
+def test_what_another_store_handed_over_opens_nothing(folder: Path, keys: OpenKeys) -> None:
+    """A secret of another form is refused at once, and that of another store when a key is opened."""
+    keys.create("service")
+
+    for secret in ("", PASSPHRASE, keys.hand_over().upper() + "A", keys.hand_over() + "\n"):
+        with pytest.raises(AccessError, match="does not open"):
+            KeyStore(folder).take_over(secret)
+    with pytest.raises(IntegrityError, match="damaged or was changed"):
+        KeyStore(folder).take_over("00" * 32).open("service")
+
+
 def test_keys_of_every_role_come_back(folder: Path, keys: OpenKeys) -> None:
     """A key of each role opens again with the passphrase, as its kind, with its public key."""
     made = [keys.create(role, created_ms=1_000) for role in ROLE_KINDS]

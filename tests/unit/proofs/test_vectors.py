@@ -18,8 +18,6 @@ from tallystick.merkle.commitments import Disclosure, verify_field, verify_field
 from tallystick.proofs import (
     ProofError,
     TrustFile,
-    decode_genesis,
-    genesis_hash,
     verify_checkpoint,
     verify_fork_proof,
     verify_receipt,
@@ -116,15 +114,6 @@ def test_the_checkpoint_vector_holds() -> None:
     found = verify_checkpoint((HERE / "checkpoint.txt").read_bytes(), trust.chain, trust.latest.members)
 
     assert (("city",), ["bank", "port"]) == (found.signers, [each.organisation for each in found.cosignatures])
-
-
-def test_the_genesis_vector_is_the_one_that_the_trust_file_names() -> None:
-    """The trust file's genesis hash is that of the genesis's bytes."""
-    data = (HERE / "genesis.json").read_bytes()
-    trust = TrustFile.parse((HERE / "zone.json").read_bytes())
-
-    assert trust.genesis == genesis_hash(data)
-    assert trust.chain == decode_genesis(data).chain
 
 
 def test_the_card_vector_is_signed_by_its_own_keys() -> None:

@@ -22,15 +22,14 @@ from tallystick.proofs import (
     checkpoint_statement,
     cosignature_line,
     cosignature_statement,
-    encode_genesis,
     header_statement,
     sign_checkpoint,
-    sign_header,
 )
 from tests.vectors.proofs.zone import Zone, evidence, make_card, signer, small_zone
 
 HERE = Path(__file__).parent
 SALT = bytes(range(32))
+TOGETHER = ("bank", "city", "hospital", "port")
 FIELDS = {"price": 1_250_000, "purpose": "epidemiology", "reason": None}
 
 
@@ -47,6 +46,7 @@ def vectors() -> dict[str, bytes]:
     _receipts(files, expected)
     _links(files, expected)
     _alone(files, expected)
+    _together(files, expected)
     _refused(files, expected)
     _records(files, expected)
     _forks(files, expected)
@@ -57,7 +57,6 @@ def vectors() -> dict[str, bytes]:
 
 def _receipts(files: dict[str, bytes], expected: dict[str, Any]) -> None:
     zone, entries = small_zone()
-    files["genesis.json"] = encode_genesis(zone.genesis)
     files["zone.json"] = zone.trust.encode()
     for entry in entries:
         name = f"accepted-{entry.index}.receipt.json"
@@ -86,7 +85,7 @@ def grown_zone() -> Zone:
     zone.change_members(("bank", "city", "hospital"), ("city", "hospital"))
     zone.record(zone.transaction("hospital", operations, nonce=2), operations)
     zone.block()
-    zone.change_members(("bank", "city", "port"), ("bank", "city", "hospital"), orderer="bank")
+    zone.change_members(("bank", "city", "port"), ("bank", "city", "hospital"), orderers=("bank",))
     return zone
 
 
@@ -109,7 +108,7 @@ def _links(files: dict[str, bytes], expected: dict[str, Any]) -> None:
 
 
 def _alone(files: dict[str, bytes], expected: dict[str, Any]) -> None:
-    zone = Zone(("clinic",), orderer="clinic", chain="clinic-00000001")
+    zone = Zone(("clinic",), orderers=("clinic",), chain="clinic-00000001")
     operations = [evidence()]
     entry = zone.record(zone.transaction("clinic", operations), operations)[0]
     zone.block()
@@ -120,12 +119,37 @@ def _alone(files: dict[str, bytes], expected: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
+def _together(files: dict[str, bytes], expected: dict[str, Any]) -> None:
+    """Four that order together, of which three are enough, and two members more."""
+    zone = Zone(("bank", "city", "hospital", "museum", "port", "university"), orderers=TOGETHER, chain="bay-00000002")
+    operations = [evidence(5)]
+    entry = zone.record(zone.transaction("museum", operations), operations)[0]
+    header, _, _ = zone.block()
+    files["together.zone.json"] = zone.trust.encode()
+    for signers, witnesses in ((3, ("museum",)), (4, ())):
+        name = f"together-{signers}.receipt.json"
+        files[name] = zone.receipt(entry, witnesses, header_signatures=zone.sign(header, *TOGETHER[:signers]))
+        expected[name] = {
+            "zone": "together.zone.json",
+            "summary": f"ordered by {signers} of 4, witnessed by {len(witnesses)} of 2",
+            "outcome": 0,
+        }
+    cases = {
+        "too_few_header_signatures": zone.sign(header, *TOGETHER[:2]),
+        "bad_header_signature": zone.sign(header, *TOGETHER[:3], "museum"),
+    }
+    for reason, signatures in cases.items():
+        name = f"refused-together-{reason}.receipt.json"
+        files[name] = zone.receipt(entry, (), header_signatures=signatures)
+        expected[name] = {"zone": "together.zone.json", "reason": reason}
+
+
 def _refused(files: dict[str, bytes], expected: dict[str, Any]) -> None:
     """Receipts that must be refused, one for each reason that a finished file can have."""
     zone, entries = small_zone()
     good = zone.receipt(entries[1], at=0)
     header, _, size = zone.headers[0]
-    other_zone = Zone(filler=6, orderer="bank", chain="riverside-1a2b3c4d")
+    other_zone = Zone(filler=6, orderers=("bank",))
     foreign = other_zone.transaction("hospital", [evidence(number) for number in range(3)])
     whole = zone.cosign(size, ("bank", "hospital", "port"))
     cases: dict[str, bytes] = {
@@ -135,7 +159,7 @@ def _refused(files: dict[str, bytes], expected: dict[str, Any]) -> None:
         ),
         "cosignatures_out_of_order": zone.receipt(entries[1], at=0, cosignatures=[*whole, whole[0]]),
         "unknown_member": zone.receipt(entries[1], ("bank", "city", "hospital", "port"), at=0),
-        "bad_header_signature": zone.receipt(entries[1], at=0, header_signature=sign_header(header, zone.key("bank"))),
+        "bad_header_signature": zone.receipt(entries[1], at=0, header_signatures=zone.sign(header, "bank")),
         "app_hash_mismatch": zone.receipt(entries[1], at=0, state_root=bytes(32)[:-1] + b"\1"),
         "not_in_history": zone.receipt(entries[1], at=0, path=[]),
         "not_in_transaction": good.replace(b"building 4", b"building 5"),
@@ -153,7 +177,7 @@ def _refused(files: dict[str, bytes], expected: dict[str, Any]) -> None:
 
 def _records(files: dict[str, bytes], expected: dict[str, Any]) -> None:
     zone, _ = small_zone()
-    header, signature, size = zone.headers[-1]
+    header, signatures, size = zone.headers[-1]
     values: dict[str, dict[str, Any] | None] = {
         "ev-1": {"organisation": "hospital", "root": "00" * 32}, "ev-3": None,
     }  # fmt: skip
@@ -168,7 +192,7 @@ def _records(files: dict[str, bytes], expected: dict[str, Any]) -> None:
             history_root=zone.tree.root(size),
             size=size,
             header=header,
-            header_signature=signature,
+            header_signatures=signatures,
             cosignatures=zone.cosign(size, ("bank", "port", "university")),
         )
         expected[name] = {"zone": "zone.json", "value": value, "summary": "ordered by 1, witnessed by 3 of 4"}
@@ -183,8 +207,8 @@ def _forks(files: dict[str, bytes], expected: dict[str, Any]) -> None:
     size, smaller = zone.size, other.size
     prefix = zone.tree.root(smaller)
     path = consistency_path(smaller, size, zone.tree.node)
-    header, signature, _ = zone.headers[-1]
-    truth = header_statement(header, signature, zone.state.root, zone.tree.root(size), size)
+    header, signatures, _ = zone.headers[-1]
+    truth = header_statement(header, signatures[0], zone.state.root, zone.tree.root(size), size)
     lie = checkpoint_statement(
         zone.chain, smaller, other.tree.root(smaller), organisation="city", signer=zone.key("city")
     )
@@ -194,7 +218,7 @@ def _forks(files: dict[str, bytes], expected: dict[str, Any]) -> None:
         "sizes": (build_histories_fork(zone.chain, lie, truth, prefix_root=prefix, path=path), "city"),
         "roots": (build_histories_fork(zone.chain, lie, same), "city"),
         "members": (build_histories_fork(zone.chain, witness, truth, prefix_root=prefix, path=path), None),
-        "headers": (build_headers_fork(*zone.headers[0][:2], *other.headers[0][:2]), "city"),
+        "headers": (build_headers_fork(*zone.headers[0][:2], *other.headers[0][:2]) or b"", "city"),
         "seen": (_seen_fork(), "city"),
     }
     for name, (data, culprit) in proofs.items():
@@ -211,14 +235,14 @@ def _seen_fork() -> bytes:
     elsewhere = Seen(root=tree_root([b"another", b"history"]).hex(), size=2)
     transaction = zone.transaction("hospital", operations, seen=elsewhere)
     entry = zone.record(transaction, operations)[0]
-    header, signature, size = zone.block()
+    header, signatures, size = zone.block()
     leaf = {
         "height": entry.height, "index": 0, "operation": sha256(operations[0]).hex(), "outcome": 0, "time": entry.time,
     }  # fmt: skip
     frame_end = len(transaction) - len(operations[0]) - 3
     return build_seen_fork(
         zone.chain,
-        header_statement(header, signature, zone.state.root, zone.tree.root(size), size),
+        header_statement(header, signatures[0], zone.state.root, zone.tree.root(size), size),
         transaction=transaction[1:frame_end],
         leaf=leaf,
         leaf_index=entry.leaf_index,

@@ -18,16 +18,13 @@ from tallystick.keys import ED25519, Signer
 from tallystick.merkle import StateTree, inclusion_path, leaf_hash, node_hash, state_key, state_leaf, tree_root
 from tallystick.proofs import (
     Cosignature,
-    Genesis,
-    GenesisOrderer,
     Header,
+    HeaderSignature,
     TrustEntry,
     TrustFile,
     app_hash,
     build_receipt,
     cosign,
-    encode_genesis,
-    genesis_hash,
     header_hash,
     history_leaf,
     sign_entry,
@@ -56,20 +53,6 @@ def make_card(organisation: str) -> Card:
         encryption=hashlib.sha256(b"encryption of " + organisation.encode()).hexdigest(),
         tls_pins=(hashlib.sha256(b"tls of " + organisation.encode()).hexdigest(),),
         address=f"{organisation}.example:8443",
-    )
-
-
-def make_genesis(organisations: Sequence[str] = ORGANISATIONS, orderer: str = "city", chain: str = "") -> Genesis:
-    """Return the genesis of a zone with these founders."""
-    return Genesis(
-        v=1,
-        chain=chain or "riverside-1a2b3c4d",
-        name="Riverside",
-        created=START,
-        orderer=GenesisOrderer(organisation=orderer),
-        organisations=tuple(make_card(organisation) for organisation in sorted(organisations)),
-        parameters={"rules": 1},
-        rules=1,
     )
 
 
@@ -122,34 +105,39 @@ class Zone:
     """A zone with its history, its headers and every member's keys."""
 
     def __init__(
-        self, organisations: Sequence[str] = ORGANISATIONS, *, orderer: str = "city", chain: str = "", filler: int = 0
+        self,
+        organisations: Sequence[str] = ORGANISATIONS,
+        *,
+        orderers: Sequence[str] = ("city",),
+        chain: str = "riverside-1a2b3c4d",
+        filler: int = 0,
     ) -> None:
         """Begin a zone.
 
         Args:
             organisations: founders.
-            orderer: one of them.
-            chain: chain id; a fixed one by default.
+            orderers: those of them who order.
+            chain: chain id.
             filler: entries of no meaning that the history begins with.
         """
-        self.genesis = make_genesis(organisations, orderer, chain)
-        self.genesis_hash = genesis_hash(encode_genesis(self.genesis))
-        self.trust = TrustFile.first(self.genesis, signer(f"{orderer}/system"))
+        self.chain = chain
+        self.genesis_hash = sha256(encode_json([chain, sorted(organisations), sorted(orderers)]))
+        self.trust = TrustFile.first(
+            chain,
+            self.genesis_hash,
+            {name: self.key(name).public_key for name in organisations},
+            {name: self.key(name) for name in orderers},
+        )
         self.tree = Levels()
         self.state = StateTree()
         self.values: dict[bytes, bytes] = {}
         self.previous = self.genesis_hash
-        self.headers: list[tuple[Header, str, int]] = []
+        self.headers: list[tuple[Header, list[HeaderSignature], int]] = []
         self.state_roots: list[bytes] = []
         self.pending: list[bytes] = []
         self.time = START
         for number in range(filler):
             self.tree.append(leaf_hash(b"filler %d" % number))
-
-    @property
-    def chain(self) -> str:
-        """Chain id."""
-        return self.genesis.chain
 
     @property
     def size(self) -> int:
@@ -198,8 +186,8 @@ class Zone:
         self.values[place] = sha256(raw)
         self.state.apply(self.state.preview({place: state_leaf(place, sha256(raw))}))
 
-    def block(self) -> tuple[Header, str, int]:
-        """Make a block of what is pending; return header, signature and history size."""
+    def block(self) -> tuple[Header, list[HeaderSignature], int]:
+        """Make a block of what is pending, signed by all who order; return header, signatures and history size."""
         header = Header(
             app_hash=app_hash(self.state.root, self.tree.root(self.size), self.size).hex(),
             chain=self.chain,
@@ -208,12 +196,16 @@ class Zone:
             time=self.time,
             transactions_root=transactions_root(self.pending).hex(),
         )
-        signature = sign_header(header, self.key(self.trust.version_at(self.size).orderer))
-        self.headers.append((header, signature, self.size))
+        signatures = self.sign(header, *self.trust.version_at(self.size).validators)
+        self.headers.append((header, signatures, self.size))
         self.state_roots.append(self.state.root)
         self.previous, self.pending = header_hash(header), []
         self.time += 1_000
         return self.headers[-1]
+
+    def sign(self, header: Header, *organisations: str) -> list[HeaderSignature]:
+        """Return signatures of a header."""
+        return [sign_header(header, organisation, self.key(organisation)) for organisation in organisations]
 
     def key(self, organisation: str) -> Signer:
         """Return the `system` key of a member."""
@@ -243,7 +235,7 @@ class Zone:
         **changed: Any,
     ) -> bytes:
         """Return a receipt against one of the headers; `changed` replaces parts of it."""
-        header, signature, size = self.headers[at]
+        header, signatures, size = self.headers[at]
         parts: dict[str, Any] = {
             "transaction": entry.transaction,
             "index": entry.index,
@@ -255,18 +247,25 @@ class Zone:
             "path": inclusion_path(entry.leaf_index, size, self.tree.node),
             "state_root": self.state_roots[at],
             "header": header,
-            "header_signature": signature,
+            "header_signatures": signatures,
             "cosignatures": self.cosign(size, witnesses),
             "links": links,
         }
         return build_receipt(**{**parts, **changed})
 
     def change_members(
-        self, members: Sequence[str], signers: Sequence[str], *, orderer: str = "city", needed: int | None = None
+        self,
+        members: Sequence[str],
+        signers: Sequence[str],
+        *,
+        orderers: Sequence[str] = ("city",),
+        needed: int | None = None,
     ) -> TrustEntry:
         """Return the next trust version, signed by `signers`, and follow it."""
         keys = {name: self.key(name).public_key for name in members}
-        entry = self.trust.next_entry(keys, orderer=orderer, height=len(self.headers), since=self.size, needed=needed)
+        entry = self.trust.next_entry(
+            keys, validators=orderers, height=len(self.headers), since=self.size, needed=needed
+        )
         for name in signers:
             entry = sign_entry(self.trust.latest.hash, entry, name, self.key(name))
         self.trust = self.trust.extend([entry])
