@@ -120,11 +120,20 @@ def make_genesis(
     created: int = START,
     parameters: Parameters | None = None,
 ) -> bytes:
-    """Return the bytes of a genesis document whose first organisation orders, unless said otherwise."""
+    """Return the bytes of a genesis document whose first organisation orders, unless said otherwise.
+
+    Args:
+        organisations: members.
+        orderer: who orders; empty where the validators order together.
+        validators: who votes; by default the orderer alone.
+        name: of the zone.
+        created: when, ms.
+        parameters: limits, where the defaults will not do.
+    """
     return modules.make_genesis(
         name=name,
         created=created,
-        orderer=orderer or organisations[0],
+        orderer=organisations[0] if orderer is None else orderer,
         cards=[make_card(organisation) for organisation in organisations],
         validators=validators,
         parameters=parameters,
@@ -138,6 +147,7 @@ class Simulator:
         self,
         organisations: Sequence[str] = ORGANISATIONS,
         *,
+        orderer: str | None = None,
         validators: Sequence[str] = (),
         parameters: Parameters | None = None,
         modules: Sequence[Module] | None = None,
@@ -145,13 +155,14 @@ class Simulator:
         """Begin a zone.
 
         Args:
-            organisations: members from the start; the first orders.
+            organisations: members from the start.
+            orderer: who orders: by default the first; empty where the validators order together.
             validators: who votes; by default the orderer alone.
             parameters: limits, where the defaults will not do.
             modules: what operations there are; by default all of the house.
         """
         self.rulebook = rulebook() if modules is None else Rulebook(tuple(modules), rulebook().authority)
-        self.genesis = make_genesis(organisations, validators=validators, parameters=parameters)
+        self.genesis = make_genesis(organisations, orderer=orderer, validators=validators, parameters=parameters)
         self.genesis_hash = sha256(self.genesis)
         writes = genesis_writes(self.genesis)
         self.reader = MemoryReader({(collection, key): value for collection, key, value in writes})
@@ -314,11 +325,12 @@ class SignedSimulator(Simulator):
         self,
         organisations: Sequence[str] = ORGANISATIONS,
         *,
+        orderer: str | None = None,
         validators: Sequence[str] = (),
         parameters: Parameters | None = None,
         modules: Sequence[Module] | None = None,
     ) -> None:
-        super().__init__(organisations, validators=validators, parameters=parameters, modules=modules)
+        super().__init__(organisations, orderer=orderer, validators=validators, parameters=parameters, modules=modules)
         tree = StateTree()
         changes: dict[bytes, bytes | None] = {}
         for (collection, key), value in self.reader.records.items():

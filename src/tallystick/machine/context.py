@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tallystick.codec import short_id
 from tallystick.machine.parameters import Parameters
@@ -11,8 +12,7 @@ from tallystick.machine.schema import Collection
 from tallystick.machine.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """The circumstances of one operation; the only source of time in the machine.
 
     Attributes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tallystick.codec import MalformedError, sha256, tagged_hash
 from tallystick.errors import RejectedError
@@ -64,8 +65,7 @@ class Outcome:
 OK = Outcome(ACCEPTED_OUTCOME)
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionResult:
+class TransactionResult(NamedTuple):
     """The result of one transaction of a block.
 
     Attributes:
@@ -81,8 +81,7 @@ class TransactionResult:
     first_leaf: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class EmittedEvent:
+class EmittedEvent(NamedTuple):
     """An event with its place: leaf index in the history, and the event itself."""
 
     leaf: int
@@ -230,7 +229,7 @@ class _Run:
         self.block = block
         self.rulebook = rulebook
         self.verified = verified
-        self.state = State(before.reader)
+        self.state = State(before.reader, before.tree)
         self.parameters = self.state.find(PARAMETERS, PARAMETERS_KEY) or Parameters()
         self.leaves: list[bytes] = []
         self.events: list[EmittedEvent] = []
@@ -239,7 +238,6 @@ class _Run:
         self.used: dict[str, int] = {}
         self.created: dict[str, int] = {}
         self.quotas: dict[str, int] = {}
-        self.rights: dict[bytes, tuple[str, Rights | None]] = {}
 
     def transaction(self, raw: bytes, known: Transaction | MalformedError | None) -> TransactionResult:
         """Execute one transaction; never raises on what is in it."""
@@ -384,8 +382,9 @@ class _Run:
         state_root = before.tree.root
         if writes:
             changes: dict[bytes, bytes | None] = {}
+            known = self.state.known_places
             for collection, key, value in writes:
-                hashed = state_key(collection, key)
+                hashed = known.get((collection, key)) or state_key(collection, key)
                 changes[hashed] = None if value is None else state_leaf(hashed, sha256(value))
             update = before.tree.preview(changes)
             state_root = update.root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Union
+from typing import Any, NamedTuple, Protocol, Union
 
 from tallystick.codec import StrictDecoder
 from tallystick.machine.context import Context
@@ -62,8 +62,7 @@ class Module:
     invariants: tuple[Callable[[State], list[str]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
+class Rights(NamedTuple):
     """What a registered key may do at this height."""
 
     organisation: str

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, dataclass_transform
 
 import msgspec
 
-from tallystick.codec import encode_json
+from tallystick.codec import encode_own
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -63,4 +63,4 @@ class Collection(Generic[R]):
 
     def encode(self, record: R) -> bytes:
         """Return the canonical bytes of a record."""
-        return encode_json(record)
+        return encode_own(record)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
 from tallystick.machine.schema import Collection, Record
+from tallystick.merkle import state_key
 
 R = TypeVar("R", bound=Record)
 
@@ -25,13 +26,31 @@ class Reader(Protocol):
         """Yield (key, bytes) of the keys that start with `prefix`, in order of their UTF-8 bytes."""
 
 
+class Places(Protocol):
+    """Which records there are, without their values: the state tree answers this from memory."""
+
+    def find_leaf(self, place: bytes) -> bytes | None:
+        """Return the leaf hash at a place (`merkle.state_key`), or None where there is no record."""
+
+
 class State:
-    """Typed, layered view of the records. One is made for each block and used by one thread."""
+    """Typed, layered view of the records. One is made for each block and used by one thread.
 
-    __slots__ = ("_block", "_cache", "_created", "_reader", "_undo")
+    Attributes:
+        known_places: (collection, key) -> place in the state tree, where it was computed already.
+    """
 
-    def __init__(self, reader: Reader) -> None:
+    __slots__ = ("_block", "_cache", "_created", "_places", "_reader", "_undo", "known_places")
+
+    def __init__(self, reader: Reader, places: Places | None = None) -> None:
+        """Look at committed records.
+
+        Args:
+            reader: the records.
+            places: answers faster that a record is not there; must agree with `reader`.
+        """
         self._reader = reader
+        self._places = places
         # (collection, key) -> (collection object, record or None): all writes of the block so far.
         self._block: dict[tuple[str, str], tuple[Collection[Any], Any]] = {}
         # Committed records already read, so that each is fetched and decoded once a block.
@@ -39,6 +58,7 @@ class State:
         # While an operation runs: what each key held in `_block` before, to put back on a rejection.
         self._undo: list[tuple[tuple[str, str], tuple[Collection[Any], Any] | None]] | None = None
         self._created = 0
+        self.known_places: dict[tuple[str, str], bytes] = {}
 
     def find(self, collection: Collection[R], key: str) -> R | None:
         """Return the record, or None."""
@@ -62,6 +82,12 @@ class State:
 
     def has(self, collection: Collection[Any], key: str) -> bool:
         """Tell whether there is such a record."""
+        where = (collection.name, key)
+        if self._places is not None and where not in self._block and where not in self._cache:
+            place = self.known_places[where] = state_key(collection.name, key)
+            if self._places.find_leaf(place) is None:
+                self._cache[where] = None
+                return False
         return self.find(collection, key) is not None
 
     def put(self, collection: Collection[R], key: str, record: R) -> None:

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tallystick.codec import encode_json, sha256, tagged_hash
+from tallystick.codec import encode_own, sha256, tagged_hash
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.machine import BlockResult, LedgerState, Rulebook, decode_transaction, history_leaf
 from tallystick.machine.parameters import ACCEPTED
 from tallystick.merkle import Frontier, StateTree, leaf_hash, state_key, state_leaf
+from tallystick.merkle.state_hash import ENTRY_BYTES
 from tallystick.store.schema import FORMAT_VERSION, create_statements
+from tallystick.store.spill import EntryFile, SpooledParts
 
 _CACHED_RECORDS = 20_000
 _KEPT_CHECKPOINTS = 2_000
@@ -37,7 +39,7 @@ class StoredBlock(NamedTuple):
     height: int
     time: int
     header: bytes
-    signature: bytes
+    signatures: bytes
     state_root: bytes
     history_root: bytes
     size: int
@@ -57,8 +59,8 @@ class StoredOperation(NamedTuple):
 
 
 def _block(row: tuple[Any, ...], transactions: tuple[bytes, ...] = ()) -> StoredBlock:
-    height, time, header, signature, state_root, history_root, size = row
-    return StoredBlock(height, time, header.encode(), signature, state_root, history_root, size, transactions)
+    height, time, header, signatures, state_root, history_root, size = row
+    return StoredBlock(height, time, header.encode(), signatures.encode(), state_root, history_root, size, transactions)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -199,8 +201,14 @@ class LedgerStore:
 
     # --- state -------------------------------------------------------------------------------------------------------
 
-    def load_state(self) -> LedgerState:
-        """Return the state after the last block, its tree and frontier rebuilt and compared with that block's roots.
+    def load_state(self, frontier: Frontier | None = None, *, max_cached_bytes: int | None = None) -> LedgerState:
+        """Return the state after the last block, its tree and frontier compared with that block's roots.
+
+        Args:
+            frontier: of the history, where somebody has it (its tiles do); it is rebuilt from all transactions if it is
+                not that of the last block, or by default.
+            max_cached_bytes: how much of the state tree may be in memory; the rest is in a file beside the ledger, which
+                nobody else sees. None for all of it.
 
         Raises:
             IntegrityError: the file does not hold together.
@@ -209,13 +217,15 @@ class LedgerStore:
             (hashed := state_key(collection, key), state_leaf(hashed, sha256(value.encode())))
             for collection, key, value in self._connection.execute("SELECT collection, key, value FROM records")
         )
-        tree = StateTree.build(entries)
+        tree = self._tree(entries, max_cached_bytes)
         last = self.last_block()
-        frontier = Frontier()
         height = time = 0
-        if last is not None:
+        if last is None:
+            frontier = Frontier()
+        else:
             height, time = last.height, last.time
-            frontier = self._frontier(last.size)
+            if frontier is None or frontier.size != last.size or frontier.root() != last.history_root:
+                frontier = self._frontier(last.size)
             if frontier.root() != last.history_root or tree.root != last.state_root:
                 raise IntegrityError(
                     f"{self.path} does not match its own last block ({last.height})",
@@ -237,10 +247,26 @@ class LedgerStore:
             state.accepted.update(ids)
         return state
 
+    def _tree(self, entries: Iterable[tuple[bytes, bytes]], max_cached_bytes: int | None) -> StateTree:
+        if max_cached_bytes is None:
+            return StateTree.build(entries)
+        kept = EntryFile(self.path.parent)
+        most = self._connection.execute("SELECT max(id) FROM records").fetchone()[0] or 0
+        try:
+            parts = SpooledParts(self.path.parent) if most * ENTRY_BYTES > max_cached_bytes else None
+            return StateTree.build(
+                entries, loader=kept.load, saver=kept.save, max_cached_bytes=max_cached_bytes, parts=parts
+            )
+        except OSError as error:
+            raise StorageError(
+                f"cannot write beside {self.path}: {error.strerror}",
+                remedy="Free disk space, or give the state more memory: state_cache_mib in [ledger] of tally.toml.",
+            ) from None
+
     def _frontier(self, size: int) -> Frontier:
-        frontier = Frontier()
+        frontier = self._base_frontier()
         batch: list[bytes] = []
-        for leaf in self.leaves(0, size):
+        for leaf in self.leaves(frontier.size, size):
             batch.append(leaf_hash(leaf))
             if len(batch) == 4_096:
                 frontier.extend(batch)
@@ -248,12 +274,27 @@ class LedgerStore:
         frontier.extend(batch)
         return frontier
 
+    def _base_frontier(self) -> Frontier:
+        """Return the edge of the history before the first block that this file holds: an empty one, or a snapshot's."""
+        row = self._connection.execute("SELECT value FROM meta WHERE name = 'frontier'").fetchone()
+        if row is None:
+            return Frontier()
+        size, *hashes = row[0].split()
+        return Frontier.from_hashes(int(size), [bytes.fromhex(part) for part in hashes])
+
     # --- committing --------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One SQL transaction: all of it is on disk when this ends, or none."""
+    def _transaction(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
+        """One SQL transaction: all of it is on disk when this ends, or none.
+
+        Args:
+            synced: False leaves it to the next one to wait for the disk. A crash of this process loses nothing; one of
+                the machine may lose this and what came after, never something before.
+        """
         connection = self._connection
+        if not synced:
+            connection.execute("PRAGMA synchronous = NORMAL")
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
@@ -264,17 +305,21 @@ class LedgerStore:
             if isinstance(error, sqlite3.Error):
                 raise _broken(self.path, error) from None
             raise
+        finally:
+            if not synced:
+                connection.execute("PRAGMA synchronous = FULL")
 
-    def commit_block(self, result: BlockResult, header: bytes, signature: bytes) -> None:
+    def commit_block(self, result: BlockResult, header: bytes, signatures: bytes, *, synced: bool = True) -> None:
         """Write a block with everything that came of it, in one SQL transaction.
 
         Args:
             result: of `execute_block`, made against the last committed block.
             header: canonical bytes.
-            signature: the orderer's.
+            signatures: of it, by those who order; canonical JSON.
+            synced: False where the next block follows at once, and others have this one: see `_transaction`.
 
         Raises:
-            StorageError: nothing was written (a full disk, a failing write).
+            StorageError: nothing was written (a full disk, a failing write), or it is not certain that it was.
         """
         block = result.block
         sequence = self._last_transaction
@@ -295,43 +340,62 @@ class LedgerStore:
         events = []
         for emitted in result.events:
             event += 1
-            events.append((event, emitted.leaf, encode_json(emitted.event).decode()))
+            events.append((event, emitted.leaf, encode_own(emitted.event).decode()))
         upserts = [(c, k, v.decode()) for c, k, v in result.writes if v is not None]
         removals = [(c, k) for c, k, v in result.writes if v is None]
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    block.height,
-                    block.time,
-                    header.decode(),
-                    signature,
-                    result.state_root,
-                    result.history_root,
-                    result.size,
-                    event,
-                ),
-            )
-            connection.executemany("INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?, ?, ?)", transactions)
-            connection.executemany("INSERT INTO operations VALUES (?, ?, ?, ?)", operations)
-            connection.executemany("INSERT INTO events VALUES (?, ?, ?)", events)
-            connection.executemany(
-                "INSERT INTO records(collection, key, value) VALUES (?, ?, ?) "
-                "ON CONFLICT(collection, key) DO UPDATE SET value = excluded.value",
-                upserts,
-            )
-            connection.executemany("DELETE FROM records WHERE collection = ? AND key = ?", removals)
+        try:
+            with self._transaction(synced=synced) as connection:
+                connection.execute(
+                    "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        block.height,
+                        block.time,
+                        header.decode(),
+                        signatures.decode(),
+                        result.state_root,
+                        result.history_root,
+                        result.size,
+                        event,
+                    ),
+                )
+                connection.executemany("INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?, ?, ?)", transactions)
+                connection.executemany("INSERT INTO operations VALUES (?, ?, ?, ?)", operations)
+                connection.executemany("INSERT INTO events VALUES (?, ?, ?)", events)
+                connection.executemany(
+                    "INSERT INTO records(collection, key, value) VALUES (?, ?, ?) "
+                    "ON CONFLICT(collection, key) DO UPDATE SET value = excluded.value",
+                    upserts,
+                )
+                connection.executemany("DELETE FROM records WHERE collection = ? AND key = ?", removals)
+        except StorageError:
+            if not self._was_kept(block.height, header):
+                raise
         self._last_transaction = sequence
         self._last_event = event
         for collection, key, _ in result.writes:
             self._cache.pop((collection, key), None)
+
+    def _was_kept(self, height: int, header: bytes) -> bool:
+        """Tell whether a block is on disk for certain although its commit was answered by an error.
+
+        A write that was said to have failed may stand in the write-ahead log all the same; then the next block could not be
+        written in its place. Copying it to the file, which is synced, makes sure of it.
+        """
+        try:
+            row = self._connection.execute("SELECT header FROM blocks WHERE height = ?", (height,)).fetchone()
+            if row is None or row[0].encode() != header:
+                return False
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy
 
     # --- blocks and history ------------------------------------------------------------------------------------------
 
     def last_block(self) -> StoredBlock | None:
         """Return the last block without its transactions, or None before the first."""
         row = self._connection.execute(
-            "SELECT height, time_ms, header, signature, state_root, history_root, size FROM blocks "
+            "SELECT height, time_ms, header, signatures, state_root, history_root, size FROM blocks "
             "ORDER BY height DESC LIMIT 1"
         ).fetchone()
         return None if row is None else _block(row)
@@ -341,6 +405,14 @@ class LedgerStore:
         last = self.last_block()
         return self.genesis_hash if last is None else tagged_hash(b"tallystick/header", last.header)
 
+    def head_at(self, height: int) -> StoredBlock | None:
+        """Return a block without its transactions, or None."""
+        row = self._connection.execute(
+            "SELECT height, time_ms, header, signatures, state_root, history_root, size FROM blocks WHERE height = ?",
+            (height,),
+        ).fetchone()
+        return None if row is None else _block(row)
+
     def find_block(self, height: int) -> StoredBlock | None:
         """Return a block with its transactions, or None."""
         return next(self.blocks(height, height), None)
@@ -348,7 +420,7 @@ class LedgerStore:
     def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
         """Yield blocks `first` to `last` (both included; to the end by default), with their transactions."""
         rows = self._connection.execute(
-            "SELECT height, time_ms, header, signature, state_root, history_root, size FROM blocks "
+            "SELECT height, time_ms, header, signatures, state_root, history_root, size FROM blocks "
             "WHERE height >= ? AND height <= ? ORDER BY height",
             (first, 2**62 if last is None else last),
         )
@@ -358,10 +430,29 @@ class LedgerStore:
             ).fetchall()
             yield _block(row, tuple(item[0] for item in raw))
 
+    def signed_headers_down_from(self, height: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """Yield (height, header, signatures) of blocks, from a height downwards."""
+        for found, header, signatures in self._connection.execute(
+            "SELECT height, header, signatures FROM blocks WHERE height <= ? ORDER BY height DESC", (height,)
+        ):
+            yield found, header.encode(), signatures.encode()
+
+    def put_signatures(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        """Replace the signatures of headers by more: (height, canonical JSON), in one SQL transaction.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE blocks SET signatures = ? WHERE height = ?",
+                [(signatures.decode(), height) for height, signatures in rows],
+            )
+
     def block_of_size(self, size: int) -> StoredBlock | None:
         """Return the first block after which the history had this size, without its transactions, or None."""
         row = self._connection.execute(
-            "SELECT height, time_ms, header, signature, state_root, history_root, size FROM blocks "
+            "SELECT height, time_ms, header, signatures, state_root, history_root, size FROM blocks "
             "WHERE size = ? ORDER BY height LIMIT 1",
             (size,),
         ).fetchone()

@@ -28,7 +28,7 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
             ("height", "INTEGER PRIMARY KEY", "from 1"),
             ("time_ms", "INTEGER NOT NULL", "block time"),
             ("header", "TEXT NOT NULL", "canonical JSON of the header"),
-            ("signature", "BLOB NOT NULL", "the orderer's signature of it"),
+            ("signatures", "TEXT NOT NULL", "of it, by those who order; canonical JSON"),
             ("state_root", "BLOB NOT NULL", "root of the state tree after the block"),
             ("history_root", "BLOB NOT NULL", "RFC 9162 root of the history after the block"),
             ("size", "INTEGER NOT NULL", "operations in the history after the block"),
@@ -83,7 +83,7 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
             ("size", "INTEGER PRIMARY KEY", "of the history"),
             ("root", "BLOB NOT NULL", "of the history"),
             ("height", "INTEGER NOT NULL", "block whose header commits to it"),
-            ("note", "TEXT NOT NULL", "the checkpoint with the orderer's signature"),
+            ("note", "TEXT NOT NULL", "the checkpoint, signed by one that orders"),
         ),
     ),
     (

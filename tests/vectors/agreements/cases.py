@@ -83,7 +83,7 @@ def _round_after_round(simulator: Simulator) -> Step:
     request = send_request(simulator)
     for number in range(1, MAX_ROUNDS):
         simulator.run(HOSPITAL if number % 2 else UNIVERSITY, counter_message(request, f"P{number}D"))
-    return step(UNIVERSITY if MAX_ROUNDS % 2 else HOSPITAL, counter_message(request, "P99D"))
+    return step(HOSPITAL if MAX_ROUNDS % 2 else UNIVERSITY, counter_message(request, "P99D"))
 
 
 def _sent(name: str, description: str, **changes: Any) -> Case:

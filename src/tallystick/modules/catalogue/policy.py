@@ -3,8 +3,8 @@
 Rules:
 
 - A policy is a typed struct with fixed vocabularies and bounds; nothing of ODRL beyond them is accepted.
-- The profile `urn:tallystick:terms:1` defines what ODRL does not: `approval`, and the right operands `assignee` (the
-  organisation that the agreement names) and `zone` (any organisation of this zone).
+- The profile `urn:tallystick:terms:1` defines what ODRL does not: `approval`, and the right operands
+  `urn:tallystick:assignee` (the organisation that the agreement names) and `urn:tallystick:zone` (any of this zone).
 - Names of organisations and datasets stand as they are on the ledger; as IRIs they are relative to the zone.
 
 Source: ODRL Information Model 2.2, sections 2.1 to 2.6; ODRL Vocabulary & Expression 2.2, section 4.
@@ -20,8 +20,8 @@ from tallystick.machine import Record
 
 CONTEXT: Final = "http://www.w3.org/ns/odrl.jsonld"
 PROFILE: Final = "urn:tallystick:terms:1"
-ASSIGNEE: Final = "assignee"
-ZONE: Final = "zone"
+ASSIGNEE: Final = "urn:tallystick:assignee"
+ZONE: Final = "urn:tallystick:zone"
 
 Action = Literal[
     "aggregate",

@@ -206,7 +206,8 @@ def _check_value(constraint: Constraint, value: str) -> None:
     elif constraint.left_operand == "recipient":
         if (value == ZONE) != (constraint.operator == "isPartOf"):
             raise MalformedError("a recipient is part of the zone or one of it")
-        check_organisation_id(value)
+        if value not in (ASSIGNEE, ZONE):
+            check_organisation_id(value)
     elif not is_line(value):
         raise MalformedError("not a line of text")
 

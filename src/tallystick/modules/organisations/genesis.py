@@ -84,7 +84,7 @@ def make_genesis(
     Args:
         name: of the zone.
         created: now, ms.
-        orderer: id of the organisation that orders.
+        orderer: id of the organisation that orders; empty where the validators order together.
         cards: of the first members, in any order.
         validators: who votes on members; by default the orderer alone.
         parameters: limits, where the defaults will not do.
@@ -99,7 +99,7 @@ def make_genesis(
         name=name,
         orderer=orderer,
         parameters=parameters or Parameters(),
-        validators=tuple(sorted(validators)) or (orderer,),
+        validators=tuple(sorted(validators)) or ((orderer,) if orderer else ()),
         v=VERSION,
     )
     genesis = msgspec.structs.replace(genesis, chain=chain_of(genesis))
@@ -132,8 +132,10 @@ def decode_genesis(data: bytes) -> Genesis:
         raise MalformedError("members are not sorted, or one is repeated")
     if any(earlier >= later for earlier, later in pairwise(genesis.validators)):
         raise MalformedError("validators are not sorted, or one is repeated")
-    if genesis.orderer not in genesis.validators:
+    if genesis.orderer and genesis.orderer not in genesis.validators:
         raise MalformedError("the orderer is not a validator")
+    if not genesis.validators:
+        raise MalformedError("nobody votes")
     if not all(validator in organisations for validator in genesis.validators):
         raise MalformedError("a validator is not a member")
     for signed in genesis.cards:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.machine import State
-from tallystick.modules.organisations.queries import get_zone
+from tallystick.modules.organisations.queries import get_zone, ordering
 from tallystick.modules.organisations.records import (
     CANDIDATES,
     KEY_ROLES,
@@ -26,14 +26,17 @@ def zone_is_one(state: State) -> list[str]:
         return ["zone: there is not exactly one record"]
     zone = get_zone(state)
     broken: list[str] = []
-    if list(zone.validators) != sorted(dict.fromkeys(zone.validators)) or zone.orderer not in zone.validators:
-        broken.append("zone/zone: its validators are not sorted, or the orderer is none")
+    if list(zone.validators) != sorted(dict.fromkeys(zone.validators)) or not set(ordering(zone)) <= set(
+        zone.validators
+    ):
+        broken.append("zone/zone: its validators are not sorted, or who orders is none")
     for validator in zone.validators:
         if not state.has(ORGANISATIONS, validator):
             broken.append(f"zone/zone: the validator {validator} is no member")
-    found = state.find(ORGANISATIONS, zone.orderer)
-    if found is None or found.status != "active":
-        broken.append("zone/zone: its orderer is not an active member")
+    for orderer in ordering(zone):
+        found = state.find(ORGANISATIONS, orderer)
+        if found is None or found.status != "active":
+            broken.append(f"zone/zone: {orderer}, which orders, is not an active member")
     return broken
 
 

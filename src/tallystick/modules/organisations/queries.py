@@ -85,10 +85,15 @@ def members(state: State) -> list[Member]:
     ]
 
 
-def orderer(state: State) -> Member:
-    """Return the organisation that orders, with its system key."""
-    organisation = get_zone(state).orderer
-    return Member(organisation, system_key(state, organisation))
+def validators(state: State) -> list[Member]:
+    """Return the organisations that order, with their system keys, by id; one in a zone on the embedded engine."""
+    zone = get_zone(state)
+    return [Member(organisation, system_key(state, organisation)) for organisation in ordering(zone)]
+
+
+def ordering(zone: Zone) -> tuple[str, ...]:
+    """Return the ids of those who order, sorted."""
+    return (zone.orderer,) if zone.orderer else zone.validators
 
 
 def open_candidates(state: State, now_ms: int) -> list[tuple[str, Candidate]]:

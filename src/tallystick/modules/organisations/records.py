@@ -35,7 +35,7 @@ class Zone(Record, kw_only=True):
         name: how people call it.
         chain: chain id.
         created_at: when it was made.
-        orderer: the organisation that orders.
+        orderer: the organisation that orders; empty where the validators order together.
         validators: the organisations that vote on members, sorted.
     """
 

@@ -59,7 +59,7 @@ def test_default_preset_is_this_json():
             {
                 "action": "use",
                 "constraint": [
-                    {"leftOperand": "recipient", "operator": "eq", "rightOperand": "assignee"},
+                    {"leftOperand": "recipient", "operator": "eq", "rightOperand": "urn:tallystick:assignee"},
                     {"leftOperand": "elapsedTime", "operator": "lteq", "rightOperand": "P90D"},
                 ],
             }
@@ -171,7 +171,7 @@ def test_recipients_are_those_that_every_constraint_allows():
         (use_under(("purpose", "isAnyOf", ("a", "a"))), "a list names a value twice"),
         (use_under(("elapsedTime", "eq", "90 days")), "the right operand of elapsedTime is not of its form"),
         (use_under(("dateTime", "lt", "tomorrow")), "the right operand of dateTime is not of its form"),
-        (use_under(("recipient", "eq", "zone")), "the right operand of recipient is not of its form"),
+        (use_under(("recipient", "eq", "urn:tallystick:zone")), "the right operand of recipient is not of its form"),
         (use_under(("recipient", "isPartOf", BANK)), "the right operand of recipient is not of its form"),
         (use_under(("spatial", "eq", "a\nb")), "the right operand of spatial is not of its form"),
     ],

@@ -10,7 +10,7 @@ import msgspec
 
 from tallystick.codec import MalformedError, check_organisation_id
 from tallystick.machine import Context, Event, Message, Operation, State
-from tallystick.modules.organisations.queries import get_zone
+from tallystick.modules.organisations.queries import get_zone, ordering
 from tallystick.modules.organisations.records import ORGANISATIONS, OrganisationId
 from tallystick.modules.organisations.rejections import ALREADY_SUSPENDED, ORDERER_STAYS, UNKNOWN_ORGANISATION
 from tallystick.modules.organisations.voting import get_round, put_round
@@ -60,7 +60,7 @@ def apply(state: State, ctx: Context, msg: SuspendOrganisation) -> list[Event]:
         raise UNKNOWN_ORGANISATION(organisation=msg.organisation)
     if organisation.status == "suspended":
         raise ALREADY_SUSPENDED(organisation=msg.organisation)
-    if msg.organisation == get_zone(state).orderer:
+    if msg.organisation in ordering(get_zone(state)):
         raise ORDERER_STAYS(organisation=msg.organisation)
     voted = get_round(state, ctx, organisation, "suspend")
     carried = voted.motion.status == "carried"
