@@ -7,22 +7,26 @@ receives it without trusting this node: receipts and proofs carry all that is ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tallystick.codec import decode_json
+from tallystick.codec import MalformedError, decode_json
 from tallystick.errors import NodeError, PeerError, RejectedError, UsageError
 from tallystick.keys import Signer
-from tallystick.ledger.ports import Ordering, Store, SubmittedRow
-from tallystick.machine import Message, State, build_transaction
+from tallystick.ledger.ports import BlockRow, Ordering, Store, SubmittedRow
+from tallystick.machine import Message, State, build_transaction, decode_transaction
 from tallystick.merkle import EMPTY_ROOT, TileReader, TileSource, inclusion_path
-from tallystick.proofs.checkpoints import Cosignature
-from tallystick.proofs.headers import decode_header
+from tallystick.merkle.log import Node
+from tallystick.proofs.checkpoints import Cosignature, checkpoint_body, verify_cosignature
+from tallystick.proofs.headers import HeaderSignature, decode_header, decode_signatures, quorum, verify_signature
 from tallystick.proofs.receipts import build_receipt
 from tallystick.proofs.trust import TrustFile, Version
 
 EXPIRES_AFTER_MS = 120_000
+_LOOK_SECONDS = 1.0
 _WAIT_FOR_COPY_SECONDS = 60.0
 
 
@@ -58,6 +62,7 @@ class Ledger:
         trust: Callable[[], TrustFile],
         clock_ms: Callable[[], int],
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        nodes: Callable[[int], Node] | None = None,
     ) -> None:
         """Open the door.
 
@@ -70,15 +75,17 @@ class Ledger:
             trust: gives the trust file as it is now.
             clock_ms: UTC time, ms.
             nonce: gives 32 fresh hex characters.
+            nodes: gives, for a size of the history, what gives the hashes of its tree; by default `tiles` alone do, of
+                which a partial one may have been replaced by a fuller one a moment ago.
         """
         self.store = store
         self.organisation = organisation
         self._ordering = ordering
         self._signer = signer
-        self._tiles = tiles
         self._trust = trust
         self._clock_ms = clock_ms
         self._nonce = nonce
+        self._nodes = nodes or (lambda size: TileReader(tiles, size).node)
         self._height = 0
         self._changed = asyncio.Condition()
 
@@ -126,17 +133,17 @@ class Ledger:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._height >= height)
 
-        if self._height >= height or self.head()[0] >= height:
-            return
-        try:
-            await asyncio.wait_for(arrived(), timeout_s)
-        except TimeoutError:
-            if self.head()[0] >= height:
-                return
-            raise PeerError(
-                f"block {height} was recorded but has not reached this node's copy",
-                remedy="See `tally node status`; the copy catches up once it reaches a node to follow.",
-            ) from None
+        deadline = time.monotonic() + timeout_s
+        while self._height < height and self.head()[0] < height:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise PeerError(
+                    f"block {height} was recorded but has not reached this node's copy",
+                    remedy="See `tally node status`; the copy catches up once it reaches a node to follow.",
+                )
+            # The news of a block is lost where the core that made it is killed at once.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(arrived(), min(left, _LOOK_SECONDS))
 
     # --- submitting --------------------------------------------------------------------------------------------------
 
@@ -186,6 +193,23 @@ class Ledger:
                     raise outcome.error
         return done
 
+    def leaves_of(self, kind: str) -> list[int]:
+        """Return the places of the history where operations of a type were accepted, newest first."""
+        statement = "SELECT leaf FROM operations WHERE type = ? AND outcome = 0 ORDER BY leaf DESC"
+        return [leaf for (leaf,) in self.store.query(statement, (kind,))]
+
+    def asked_at(self, leaf: int) -> Any:
+        """Return what was asked for at a place of the history, as plain JSON; None where that is not JSON."""
+        found = self.store.find_operation(leaf)
+        if found is None:
+            return None
+        try:
+            return decode_json(
+                decode_transaction(found.transaction, self.store.genesis_hash).operations[found.position]
+            )
+        except MalformedError:
+            return None
+
     # --- receipts ----------------------------------------------------------------------------------------------------
 
     def leaf_of(self, transaction_id: str, index: int = 0) -> int:
@@ -226,9 +250,8 @@ class Ledger:
         if operation is None:
             raise UsageError(f"the history has no entry {leaf}", remedy="List it with `tally ledger log`.")
         trust = self.trust
-        size, cosignatures = self._witnessed(leaf, trust)
-        block = self.store.block_of_size(size)
-        assert block is not None  # noqa: S101 - a checkpoint is of a block's size
+        block, signatures, cosignatures = self._witnessed(leaf, trust)
+        size = block.size
         known = trust.version_at(leaf + 1).number if since is None else since
         return build_receipt(
             transaction=operation.transaction,
@@ -238,23 +261,27 @@ class Ledger:
             time=operation.time,
             leaf_index=leaf,
             size=size,
-            path=inclusion_path(leaf, size, TileReader(self._tiles, size).node),
+            path=inclusion_path(leaf, size, self._nodes(size)),
             state_root=block.state_root,
             header=decode_header(block.header),
-            header_signature=block.signature.hex(),
+            header_signatures=signatures,
             cosignatures=cosignatures,
             links=trust.links_since(known, size),
         )
 
-    def _witnessed(self, leaf: int, trust: TrustFile) -> tuple[int, list[Cosignature]]:
-        """Return the first checkpoint behind a leaf that enough members cosigned, with their cosignatures."""
+    def _witnessed(
+        self, leaf: int, trust: TrustFile
+    ) -> tuple[BlockRow, tuple[HeaderSignature, ...], tuple[Cosignature, ...]]:
+        """Return the block of the first checkpoint behind a leaf that enough members have signed, and what they signed."""
         best = 0
         needed = 0
         for size, _, _, _ in self.store.checkpoints_from(leaf + 1):
             version = trust.version_at(size)
-            found = self._cosignatures(size, version)
-            if len(found) >= version.needed:
-                return size, found
+            block = self.store.block_of_size(size)
+            assert block is not None  # noqa: S101 - a checkpoint is of a block's size
+            signatures, found = self.backing(block, version)
+            if len(found) >= version.needed and len(signatures) >= quorum(len(version.validators)):
+                return block, signatures, found
             if len(found) >= best:
                 best, needed = len(found), version.needed
         raise NotYetWitnessedError(
@@ -262,9 +289,29 @@ class Ledger:
             remedy="Wait a moment and ask again; `tally zone status` shows which nodes witness.",
         )
 
-    def _cosignatures(self, size: int, version: Version) -> list[Cosignature]:
-        return [
+    def backing(self, block: BlockRow, version: Version) -> tuple[tuple[HeaderSignature, ...], tuple[Cosignature, ...]]:
+        """Return the signatures of a block's header and the cosignatures of its history that hold under a trust version.
+
+        While a member's new key is not in any version that counts, what it signs with that key is left out: a proof that
+        carried it would be refused whole.
+
+        Args:
+            block: of this copy.
+            version: that the proof will be judged by.
+        """
+        header = decode_header(block.header)
+        signatures = tuple(
+            each
+            for each in decode_signatures(block.signatures)
+            if each.organisation in version.validators
+            and verify_signature(header, each.signature, version.validators[each.organisation])
+        )
+        body = checkpoint_body(self.store.chain, block.size, block.history_root)
+        witnesses = (
             Cosignature(organisation=name, signature=signature.hex(), time=time_s)
-            for name, time_s, signature in self.store.cosignatures(size)
-            if name in version.members and name != version.orderer
-        ]
+            for name, time_s, signature in self.store.cosignatures(block.size)
+            if name in version.members and name not in version.validators
+        )
+        return signatures, tuple(
+            each for each in witnesses if verify_cosignature(body, each, version.members[each.organisation])
+        )

@@ -25,8 +25,8 @@ class BlockRow(Protocol):
         """Canonical JSON."""
 
     @property
-    def signature(self) -> bytes:
-        """The orderer's, 64 bytes."""
+    def signatures(self) -> bytes:
+        """Of the header, by those who order: canonical JSON, `proofs.headers.decode_signatures`."""
 
     @property
     def state_root(self) -> bytes:
@@ -115,6 +115,12 @@ class Store(Protocol):
 
     def block_of_size(self, size: int) -> BlockRow | None:
         """Return the first block after which the history had this size."""
+
+    def signed_headers_down_from(self, height: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """Yield (height, header, signatures) of blocks, from a height downwards."""
+
+    def put_signatures(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        """Replace the signatures of headers by more."""
 
     def history_root(self, size: int) -> bytes | None:
         """Return the root at a size where a block ended."""

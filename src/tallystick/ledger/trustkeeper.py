@@ -3,8 +3,8 @@
 A version follows from the ledger alone, so every node derives the same one and signs it without asking. It counts once
 the quorum of the version before has signed; until then receipts are judged by the last version that counts.
 
-A version holds for histories larger than that of the block that made it: that block's own header is still signed by the
-orderer of the version before.
+A version holds for histories larger than that of the block that made it: that block's own header is still signed by
+those who ordered in the version before.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from tallystick.keys import ED25519, Signer
 from tallystick.ledger.ports import Store
 from tallystick.machine import State
 from tallystick.modules.organisations.queries import members as members_of
-from tallystick.modules.organisations.queries import orderer as orderer_of
-from tallystick.proofs.trust import TRUST_TAG, TrustEntry, TrustFile, TrustSignature, sign_entry
+from tallystick.modules.organisations.queries import validators as validators_of
+from tallystick.proofs.trust import TrustEntry, TrustFile, TrustSignature, sign_entry
+from tallystick.proofs.trust_versions import TRUST_TAG
 
 _entry_decoder = msgspec.json.Decoder(TrustEntry)
 
@@ -61,6 +62,7 @@ class TrustKeeper:
         self._signer = signer
         self._on_change = on_change
         self._entries: list[TrustEntry] = []
+        self._derived: TrustFile | None = None
         self.trust = known
         for raw, signatures in store.trust_entries():
             entry = _entry_decoder.decode(raw)
@@ -74,7 +76,9 @@ class TrustKeeper:
     @property
     def derived(self) -> TrustFile:
         """All versions that the ledger has led to, whether enough members have signed them or not."""
-        return TrustFile(self.trust.chain, self.trust.genesis, self._entries)
+        if self._derived is None:
+            self._derived = TrustFile(self.trust.chain, self.trust.genesis, self._entries)
+        return self._derived
 
     def follow(self, state: State, *, height: int, size: int) -> list[SignedVersion]:
         """Derive the next version if the members changed with this block; sign it.
@@ -92,11 +96,11 @@ class TrustKeeper:
         """
         derived = self.derived
         now = {member.organisation: bytes.fromhex(member.key) for member in members_of(state)}
-        orderer = orderer_of(state)
+        validators = [member.organisation for member in validators_of(state)]
         latest = derived.latest
-        if now == dict(latest.members) and orderer.organisation == latest.orderer:
+        if now == dict(latest.members) and validators == list(latest.validators):
             return []
-        entry = derived.next_entry(now, orderer=orderer.organisation, height=height, since=size + 1)
+        entry = derived.next_entry(now, validators=validators, height=height, since=size + 1)
         number = entry.version
         if number <= len(self.trust.entries):
             known = self.trust.entries[number - 1]
@@ -139,6 +143,7 @@ class TrustKeeper:
         listed = (*entry.signatures, TrustSignature(organisation=signed.organisation, signature=signed.signature.hex()))
         ordered = tuple(sorted(listed, key=lambda each: each.organisation))
         self._entries[signed.version - 1] = replace(entry, signatures=ordered)
+        self._derived = None
         self._store.add_trust_signature(signed.version, signed.organisation, signed.signature)
         self._advance()
         return True
@@ -153,6 +158,7 @@ class TrustKeeper:
 
     def _keep(self, entry: TrustEntry) -> None:
         self._entries.append(entry)
+        self._derived = None
         self._store.add_trust(entry.version, encode_json(replace(entry, signatures=())))
         for each in entry.signatures:
             self._store.add_trust_signature(entry.version, each.organisation, bytes.fromhex(each.signature))
@@ -162,9 +168,7 @@ class TrustKeeper:
         grown = False
         while len(self.trust.entries) < len(self._entries):
             entry = self._entries[len(self.trust.entries)]
-            before = self.trust.latest
-            names = [each.organisation for each in entry.signatures]
-            if before.orderer not in names or len(names) - 1 < before.needed:
+            if not self.trust.latest.approved_by([each.organisation for each in entry.signatures]):
                 break
             self.trust = self.trust.extend([entry])
             grown = True

@@ -7,8 +7,24 @@ Rules of this room:
 - A replica takes nothing on trust: every signature, header and root is recomputed before a block is kept.
 """
 
-from tallystick.ordering.replica import Replica, ReplicaError
-from tallystick.ordering.solo import Solo, Submitted
-from tallystick.ordering.verifier import InlineVerifier, SignatureVerifier, VerifierProcess
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tallystick.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from tallystick.ordering.replica import Replica, ReplicaError
+    from tallystick.ordering.solo import Solo, Submitted
+    from tallystick.ordering.verifier import InlineVerifier, SignatureVerifier, VerifierProcess
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "tallystick.ordering.replica": ("Replica", "ReplicaError"),
+            "tallystick.ordering.solo": ("Solo", "Submitted"),
+            "tallystick.ordering.verifier": ("InlineVerifier", "SignatureVerifier", "VerifierProcess"),
+        },
+    )
 
 __all__ = ["InlineVerifier", "Replica", "ReplicaError", "SignatureVerifier", "Solo", "Submitted", "VerifierProcess"]

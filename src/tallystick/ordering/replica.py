@@ -1,22 +1,32 @@
 """A copy that follows: it executes every block itself and keeps it only if everything in it is as the header says.
 
 What is checked, in this order, before anything is written: the header follows the last one (chain, height, previous
-hash, time not going back and not ahead of this node's clock); the orderer's signature; the root over the transactions;
-every signature; execution; the app hash; and the history that each author says to have seen. A block that fails is
-named and never kept, and what the orderer signed about it is evidence.
+hash, time not going back and not ahead of this node's clock); the signatures of those who order; the root over the
+transactions; every signature of these; the history that each author says to have seen; execution; and the app hash. A
+block that fails is named and never kept, and what was signed about it is evidence. Signatures of transactions are
+checked in another process while this one executes, which changes nothing; nothing of the outcome is looked at before
+they are all found good.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.codec import MalformedError
 from tallystick.errors import IntegrityError
 from tallystick.machine import Block, BlockResult, LedgerState, Rulebook, Transaction, decode_transaction, execute_block
 from tallystick.ordering.solo import BlockSink
 from tallystick.ordering.verifier import SignatureVerifier
-from tallystick.proofs.headers import decode_header, header_hash, transactions_root, verify_header
+from tallystick.proofs.headers import (
+    Header,
+    check_signatures,
+    decode_header,
+    decode_signatures,
+    header_hash,
+    quorum,
+    transactions_root,
+)
 
 MAX_AHEAD_MS = 10_000
 
@@ -26,7 +36,7 @@ class ReplicaError(IntegrityError):
 
     Attributes:
         reason: stable name: wrong_chain, not_next, wrong_previous, time_went_back, time_ahead, bad_header_signature,
-            transactions_mismatch, refused_transaction, app_hash_mismatch, wrong_seen, malformed_header.
+            too_few_signatures, transactions_mismatch, refused_transaction, app_hash_mismatch, wrong_seen, malformed_header.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -50,7 +60,7 @@ class Replica:
         rulebook: Rulebook,
         verifier: SignatureVerifier,
         *,
-        orderer_key: Callable[[int], bytes],
+        validators: Callable[[], Mapping[str, bytes]],
         clock_ms: Callable[[], int],
         previous: bytes,
         on_block: Callable[[BlockResult, bytes, bytes], None] | None = None,
@@ -62,7 +72,7 @@ class Replica:
             sink: keeps blocks.
             rulebook: the operations.
             verifier: checks signatures of transactions.
-            orderer_key: gives the key that must have signed the header at a height.
+            validators: gives organisation -> `system` key of those who must have signed the next header.
             clock_ms: UTC time, milliseconds.
             previous: hash of the last header, or of the genesis.
             on_block: told of each block after it is on disk.
@@ -71,19 +81,23 @@ class Replica:
         self._sink = sink
         self._rulebook = rulebook
         self._verifier = verifier
-        self._orderer_key = orderer_key
+        self._validators = validators
         self._clock_ms = clock_ms
         self._previous = previous
         self._on_block = on_block
         self._lock = asyncio.Lock()
 
-    async def apply(self, header: bytes, signature: bytes, transactions: Sequence[bytes]) -> BlockResult:
+    async def apply(
+        self, header: bytes, signatures: bytes, transactions: Sequence[bytes], *, synced: bool = True
+    ) -> BlockResult:
         """Check and keep the next block.
 
         Args:
             header: canonical bytes.
-            signature: the orderer's, 64 bytes.
+            signatures: of it, by those who order; canonical JSON.
             transactions: raw bytes, in order.
+            synced: False where the next block follows at once: the wait for the disk is then left to that one, so that
+                a copy which is behind catches up with an orderer that waits at every block.
 
         Returns:
             What it did, already on disk.
@@ -93,16 +107,26 @@ class Replica:
             StorageError: it could not be written; nothing was kept.
         """
         async with self._lock:
-            decoded = await self._check(header, signature, transactions)
-            result = self._execute(header, transactions, decoded)
-            self._sink.commit_block(result, header, signature)
+            expected = self._check_header(header, signatures, transactions)
+            decoded = self._decode(expected.height, transactions)
+            checking = asyncio.ensure_future(self._verifier.check(decoded))
+            await asyncio.sleep(0)  # the check is on its way
+            result = self._execute(expected, transactions, decoded)
+            if not all(await checking):
+                raise ReplicaError(
+                    "refused_transaction", f"block {expected.height} holds a transaction with a bad signature"
+                )
+            self._check_seen(decoded, expected.height)
+            self._judge(expected, result)
+            self._sink.commit_block(result, header, signatures, synced=synced)
             result.commit_to(self.state)
-            self._previous = header_hash(decode_header(header))
+            self._previous = header_hash(expected)
         if self._on_block is not None:
-            self._on_block(result, header, signature)
+            self._on_block(result, header, signatures)
         return result
 
-    async def _check(self, header: bytes, signature: bytes, transactions: Sequence[bytes]) -> list[Transaction]:
+    def _check_header(self, header: bytes, signatures: bytes, transactions: Sequence[bytes]) -> Header:
+        """Return the header if it is the next one's, signed, and names these transactions."""
         state = self.state
         try:
             decoded_header = decode_header(header)
@@ -113,8 +137,7 @@ class Replica:
             raise ReplicaError("wrong_chain", f"a block of another zone ({decoded_header.chain}) was offered")
         if decoded_header.height != height:
             raise ReplicaError("not_next", f"block {decoded_header.height} was offered where {height} comes next")
-        if not verify_header(decoded_header, signature.hex(), self._orderer_key(height)):
-            raise ReplicaError("bad_header_signature", f"block {height} is not signed by the zone's orderer")
+        self._check_signatures(decoded_header, signatures)
         if decoded_header.previous != self._previous.hex():
             raise ReplicaError("wrong_previous", f"block {height} does not continue the history of this copy")
         if decoded_header.time < state.time:
@@ -123,32 +146,51 @@ class Replica:
             raise ReplicaError("time_ahead", f"block {height} is dated more than 10 s ahead of this node's clock")
         if decoded_header.transactions_root != transactions_root(tuple(transactions)).hex():
             raise ReplicaError("transactions_mismatch", f"block {height} has other transactions than its header says")
+        return decoded_header
+
+    def _decode(self, height: int, transactions: Sequence[bytes]) -> list[Transaction]:
         try:
-            items = [decode_transaction(raw, state.genesis_hash) for raw in transactions]
+            return [decode_transaction(raw, self.state.genesis_hash) for raw in transactions]
         except MalformedError as error:
             raise ReplicaError(
                 "refused_transaction", f"block {height} holds what is malformed: {error.reason}"
             ) from None
-        if not all(await self._verifier.check(items)):
-            raise ReplicaError("refused_transaction", f"block {height} holds a transaction with a bad signature")
-        for item in items:
-            self._check_seen(item, height)
-        return items
 
-    def _check_seen(self, item: Transaction, height: int) -> None:
-        """Refuse a block with a transaction whose author saw another history than this copy's."""
-        seen = item.payload.seen
-        root = self._sink.history_root(seen.size)
-        if root is None or root.hex() != seen.root:
+    def _check_signatures(self, header: Header, signatures: bytes) -> None:
+        """Refuse a header that is not signed by more than two thirds of those who order, or by anybody else."""
+        validators = self._validators()
+        try:
+            names = check_signatures(header, decode_signatures(signatures), validators)
+        except MalformedError as error:
+            raise ReplicaError("bad_header_signature", f"block {header.height}: {error.reason}") from None
+        if len(names) < quorum(len(validators)):
             raise ReplicaError(
-                "wrong_seen",
-                f"{item.payload.organisation} saw another history of size {seen.size} than this copy (block {height})",
+                "too_few_signatures",
+                f"block {header.height} is signed by {len(names)} of the {len(validators)} that order",
             )
 
-    def _execute(self, header: bytes, transactions: Sequence[bytes], decoded: Sequence[Transaction]) -> BlockResult:
-        expected = decode_header(header)
+    def _check_seen(self, items: Sequence[Transaction], height: int) -> None:
+        """Refuse a block with a transaction whose author saw another history than this copy's."""
+        good: set[tuple[int, str]] = set()
+        for item in items:
+            seen = item.payload.seen
+            if (seen.size, seen.root) in good:
+                continue
+            root = self._sink.history_root(seen.size)
+            if root is None or root.hex() != seen.root:
+                organisation = item.payload.organisation
+                raise ReplicaError(
+                    "wrong_seen",
+                    f"{organisation} saw another history of size {seen.size} than this copy (block {height})",
+                )
+            good.add((seen.size, seen.root))
+
+    def _execute(self, expected: Header, transactions: Sequence[bytes], decoded: Sequence[Transaction]) -> BlockResult:
         block = Block(expected.height, expected.time, tuple(transactions))
-        result = execute_block(self.state, block, self._rulebook, decoded=decoded, verified=lambda _: True)
+        return execute_block(self.state, block, self._rulebook, decoded=decoded, verified=lambda _: True)
+
+    def _judge(self, expected: Header, result: BlockResult) -> None:
+        """Refuse a block whose execution is not what its header says."""
         for done in result.results:
             if done.refused is not None:
                 raise ReplicaError(
@@ -159,4 +201,3 @@ class Replica:
             raise ReplicaError(
                 "app_hash_mismatch", f"executing block {expected.height} gives another app hash than its header says"
             )
-        return result

@@ -16,12 +16,11 @@ and many clients share a sync to disk.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tallystick.codec import MalformedError
 from tallystick.errors import NodeError, PeerError, RejectedError, StorageError
@@ -40,15 +39,27 @@ from tallystick.machine import (
 from tallystick.machine.parameters import PARAMETERS, PARAMETERS_KEY, Parameters
 from tallystick.machine.rejections import BAD_SIGNATURE, EXPIRED, EXPIRES_TOO_LATE, MALFORMED, REPEATED, WRONG_HISTORY
 from tallystick.ordering.verifier import SignatureVerifier
-from tallystick.proofs.headers import Header, encode_header, header_hash, sign_header, transactions_root
+from tallystick.proofs.headers import (
+    Header,
+    encode_header,
+    encode_signatures,
+    header_hash,
+    sign_header,
+    transactions_root,
+)
 
 HEARTBEAT_MS = 600_000
 MAX_WAITING = 50_000
-_VERIFY_BATCH = 256
+# Signatures checked as one batch, and batches under way at a time: enough work for the checking process while a block is
+# made here, and early answers for the next block.
+_VERIFY_BATCH = 512
+_VERIFY_BATCHES = 4
+_TURNS_BETWEEN_BLOCKS = 6
+# Until the next try where a heartbeat could not be written; transactions are tried at once.
+_RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """What became of a submitted transaction.
 
     Attributes:
@@ -73,8 +84,8 @@ class _Waiting:
 class BlockSink(Protocol):
     """Where blocks go; the store and whoever wants to hear of them. Declared here, given by the node."""
 
-    def commit_block(self, result: BlockResult, header: bytes, signature: bytes) -> None:
-        """Write a block in one SQL transaction."""
+    def commit_block(self, result: BlockResult, header: bytes, signatures: bytes, *, synced: bool = True) -> None:
+        """Write a block in one SQL transaction; unless `synced`, the next one waits for the disk."""
 
     def history_root(self, size: int) -> bytes | None:
         """Return the root of the history at a size where a block ended, or None."""
@@ -91,6 +102,7 @@ class Solo:
         signer: Signer,
         verifier: SignatureVerifier,
         *,
+        organisation: str,
         clock_ms: Callable[[], int],
         previous: bytes,
         on_block: Callable[[BlockResult, bytes, bytes], None] | None = None,
@@ -104,6 +116,7 @@ class Solo:
             rulebook: the operations.
             signer: the orderer's `system` key.
             verifier: checks signatures.
+            organisation: that orders.
             clock_ms: UTC time, milliseconds.
             previous: hash of the last header, or of the genesis.
             on_block: told of each block after it is on disk.
@@ -113,6 +126,7 @@ class Solo:
         self._sink = sink
         self._rulebook = rulebook
         self._signer = signer
+        self._organisation = organisation
         self._verifier = verifier
         self._clock_ms = clock_ms
         self._previous = previous
@@ -123,8 +137,9 @@ class Solo:
         self._arrived = asyncio.Event()
         self._checked = asyncio.Event()
         self._waiting_ids: dict[bytes, asyncio.Future[Submitted]] = {}
-        self._roots: dict[int, bytes | None] = {}
+        self._roots: dict[int, str] = {}
         self._hold: NodeError | None = None
+        self._parameters = (-1, Parameters())  # height that they were read at
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -174,24 +189,42 @@ class Solo:
 
     def _root_at(self, size: int) -> str | None:
         """Return the root that the history had at a size, as hex, or None where no block ended there."""
-        if size in self._roots:
-            root = self._roots[size]
-        else:
-            root = self._sink.history_root(size) if size <= self.state.frontier.size else None
-            if len(self._roots) > 4_096:
-                self._roots.clear()
-            if root is not None:
-                self._roots[size] = root
-        return None if root is None else root.hex()
+        known = self._roots.get(size)
+        if known is not None:
+            return known
+        root = self._sink.history_root(size) if size <= self.state.frontier.size else None
+        if root is None:
+            return None
+        if len(self._roots) > 4_096:
+            self._roots.clear()
+        self._roots[size] = root.hex()
+        return self._roots[size]
 
     def parameters(self) -> Parameters:
         """Return what the zone agrees on, as of the last block."""
-        value = self.state.reader.read(PARAMETERS.name, PARAMETERS_KEY)
-        return Parameters() if value is None else PARAMETERS.decode(value)
+        height, parameters = self._parameters
+        if height != self.state.height:
+            value = self.state.reader.read(PARAMETERS.name, PARAMETERS_KEY)
+            parameters = Parameters() if value is None else PARAMETERS.decode(value)
+            self._parameters = (self.state.height, parameters)
+        return parameters
 
     def hold(self, reason: NodeError | None) -> None:
-        """Refuse all submissions for a reason (a restored copy that may be behind its witnesses), or go on (None)."""
+        """Sign no block and refuse all submissions for a reason, or go on (None).
+
+        A restored copy may be behind its witnesses: whatever it signed, a heartbeat too, could be a second history.
+        """
         self._hold = reason
+        self._checked.set()
+
+    def continue_from(self, previous: bytes) -> None:
+        """Go on behind a block that was taken back while held; the state is already after it.
+
+        Args:
+            previous: hash of that block's header.
+        """
+        self._previous = previous
+        self._roots.clear()
 
     @property
     def waiting(self) -> int:
@@ -202,50 +235,70 @@ class Solo:
 
     def start(self) -> None:
         """Start the loops in the running event loop."""
-        self._tasks = [asyncio.create_task(self._check_signatures()), asyncio.create_task(self._make_blocks())]
+        checking = [asyncio.create_task(self._check_signatures()) for _ in range(_VERIFY_BATCHES)]
+        self._tasks = [*checking, asyncio.create_task(self._make_blocks())]
+
+    async def run(self) -> None:
+        """Return when the loops have ended; they do not end by themselves, so this raises what ended one."""
+        await asyncio.gather(*self._tasks)
 
     async def stop(self) -> None:
         """Stop; what waits is refused with a clear error."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         error = PeerError("the orderer is stopping", remedy="Send the same transaction again when it is back.")
         for item in (*self._incoming, *self._ready):
             self._fail(item, error)
         await self._verifier.close()
 
     async def _check_signatures(self) -> None:
-        """Move what arrived to what is ready, dropping bad signatures."""
+        """Move what arrived to what is ready, dropping bad signatures; one of several that take turns."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._incoming:
-                batch = [self._incoming.popleft() for _ in range(min(len(self._incoming), _VERIFY_BATCH))]
+            while not self._incoming:
+                self._arrived.clear()
+                await self._arrived.wait()
+            batch = [self._incoming.popleft() for _ in range(min(len(self._incoming), _VERIFY_BATCH))]
+            try:
                 good = await self._verifier.check([item.transaction for item in batch])
-                for item, passed in zip(batch, good, strict=True):
-                    if passed:
-                        self._ready.append(item)
-                    else:
-                        self._fail(item, BAD_SIGNATURE())
-                self._checked.set()
+            except asyncio.CancelledError:
+                self._incoming.extendleft(reversed(batch))
+                raise
+            for item, passed in zip(batch, good, strict=True):
+                if passed:
+                    self._ready.append(item)
+                else:
+                    self._fail(item, BAD_SIGNATURE())
+            self._checked.set()
 
     async def _make_blocks(self) -> None:
         """Make a block of whatever is ready, again and again; an empty one when the heartbeat is due."""
         while True:
-            due_ms = max(0, self.state.time + self._heartbeat_ms - self._clock_ms()) if self.state.height else None
             try:
-                await asyncio.wait_for(self._checked.wait(), None if due_ms is None else due_ms / 1000 + 0.001)
+                # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the event.
+                async with asyncio.timeout(self._seconds_to_heartbeat()):
+                    await self._checked.wait()
             except TimeoutError:
-                self._make_block([])
+                if not self._make_block([]):
+                    await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._checked.clear()
             while self._ready:
+                if self._hold is not None:
+                    self._fail(self._ready.popleft(), self._hold)
+                    continue
                 self._make_block(self._take())
-                # Let answers go out and new transactions come in between two blocks.
-                await asyncio.sleep(0)
+                # Let answers go out, new transactions come in, and what was checked meanwhile join the next block. A
+                # connection brings a few hundred transactions a turn.
+                for _ in range(_TURNS_BETWEEN_BLOCKS):
+                    await asyncio.sleep(0)
+
+    def _seconds_to_heartbeat(self) -> float | None:
+        """Return when an empty block is due, or None before the first block and while held."""
+        if not self.state.height or self._hold is not None:
+            return None
+        return max(0, self.state.time + self._heartbeat_ms - self._clock_ms()) / 1000 + 0.001
 
     def _take(self) -> list[_Waiting]:
         """Take waiting transactions up to the zone's size of a block, each organisation up to its cap."""
@@ -269,8 +322,8 @@ class Solo:
         self._ready.extendleft(reversed(later))
         return taken
 
-    def _make_block(self, items: Sequence[_Waiting]) -> None:
-        """Execute, sign, commit, acknowledge: one block."""
+    def _make_block(self, items: Sequence[_Waiting]) -> bool:
+        """Execute, sign, commit, acknowledge: one block; return whether it could be written."""
         state = self.state
         time = max(self._clock_ms(), state.time)
         block = Block(state.height + 1, time, tuple(item.transaction.raw for item in items))
@@ -281,7 +334,7 @@ class Solo:
         kept = [(item, done) for item, done in zip(items, result.results, strict=True) if done.refused is None]
         if items and not kept:
             self._acknowledge(items, result.results, block.height)
-            return
+            return True
         if len(kept) < len(items):
             # What is refused leaves nothing behind, so the block without it has the very same result.
             block = Block(block.height, time, tuple(item.transaction.raw for item, _ in kept))
@@ -298,20 +351,21 @@ class Solo:
             time=time,
             transactions_root=transactions_root(block.transactions).hex(),
         )
-        signature = bytes.fromhex(sign_header(header, self._signer))
+        signatures = encode_signatures([sign_header(header, self._organisation, self._signer)])
         encoded = encode_header(header)
         try:
-            self._sink.commit_block(result, encoded, signature)
+            self._sink.commit_block(result, encoded, signatures)
         except StorageError as error:
             # Nothing was written and the state is as before: say so, and try afresh with what comes next.
             for item, _ in kept:
                 self._fail(item, error)
-            return
+            return False
         result.commit_to(state)
         self._previous = header_hash(header)
         self._acknowledge([item for item, _ in kept], result.results, block.height)
         if self._on_block is not None:
-            self._on_block(result, encoded, signature)
+            self._on_block(result, encoded, signatures)
+        return True
 
     def _acknowledge(self, items: Sequence[_Waiting], results: Sequence[TransactionResult], height: int) -> None:
         for item, done in zip(items, results, strict=True):

@@ -7,6 +7,8 @@ from tallystick.ordering import InlineVerifier, Replica, Solo
 from tallystick.store import LedgerStore
 from tests.support.toy import RULEBOOK, Toy
 
+ORDERER = "bank"
+
 
 class Clock:
     """A clock that tests set."""
@@ -26,6 +28,7 @@ class Bench:
         self.toy = Toy()
         self.clock = Clock()
         self.signer = ED25519.from_private(b"o" * 32)
+        self.validators = {ORDERER: self.signer.public_key}
         self.blocks = []
         self.stores = []
 
@@ -47,10 +50,11 @@ class Bench:
             RULEBOOK,
             self.signer,
             verifier or InlineVerifier(),
+            organisation=ORDERER,
             clock_ms=self.clock,
             previous=store.last_header_hash(),
-            on_block=lambda result, header, signature: self.blocks.append(
-                (header, signature, result.block.transactions)
+            on_block=lambda result, header, signatures: self.blocks.append(
+                (header, signatures, result.block.transactions)
             ),
             **options,
         )
@@ -62,7 +66,7 @@ class Bench:
             store,
             RULEBOOK,
             InlineVerifier(),
-            orderer_key=lambda height: self.signer.public_key,
+            validators=lambda: self.validators,
             clock_ms=self.clock,
             previous=store.last_header_hash(),
         )

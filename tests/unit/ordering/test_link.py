@@ -5,9 +5,9 @@ import stat
 
 import pytest
 
-from tallystick.errors import NodeError, PeerError, RejectedError
+from tallystick.errors import PeerError
 from tallystick.ordering import Submitted
-from tallystick.ordering.link import LinkClient, LinkServer, describe_error, describe_submitted
+from tallystick.ordering.link import LinkClient, LinkServer
 from tests.support.toy import PutNote
 
 
@@ -16,20 +16,11 @@ async def linked(bench, tmp_path):
     engine = bench.solo()
     engine.start()
 
-    async def submit(transactions):
-        async def one(raw):
-            try:
-                return describe_submitted(await engine.submit(raw))
-            except (RejectedError, NodeError) as error:
-                return describe_error(error)
-
-        return list(await asyncio.gather(*(one(raw) for raw in transactions)))
-
     async def fail(body):
         raise PeerError("no", remedy="Try yes.")
 
     path = tmp_path / "core.sock"
-    server = LinkServer(path, {"submit": submit, "fail": fail})
+    server = LinkServer(path, {"fail": fail}, submit=engine.submit)
     await server.start()
     client = LinkClient(path)
     yield server, client, path

@@ -154,11 +154,11 @@ async def test_restart_continues_the_chain(bench):
 
 async def test_verifier_process_checks_and_survives_being_killed(bench):
     """Signatures are checked in a child process; a killed child is replaced without an answer lost."""
-    verifier = VerifierProcess(bench.toy.state.genesis_hash)
+    verifier = VerifierProcess()
     engine = bench.solo(verifier=verifier)
     engine.start()
     await engine.submit(bench.toy.sign("bank", note("a")))
-    first = verifier._process
+    first = verifier._child.process
     first.kill()
     first.wait()
     await engine.submit(bench.toy.sign("bank", note("b")))

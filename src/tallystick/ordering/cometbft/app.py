@@ -1,0 +1,366 @@
+"""The ledger as the engine sees it: the ABCI 2.0 application.
+
+Order of steps of a block, and what a crash between them leaves:
+
+1. FinalizeBlock executes against the last block on disk, in memory. A crash leaves that block as the last; the engine
+   sends the same block again.
+2. Commit writes block, records and height in one SQL transaction, synced. A crash during it leaves the block before, or
+   this one; `info` tells which, and the engine goes on from there.
+3. Listeners are told. What they do can be made up for from the disk.
+
+Rules:
+
+- Execution looks at nothing but the state and the block: not at the clock, the network or this node's settings.
+- Whatever is in a block, every transaction has exactly one result; content never raises. What does not fit at all (a
+  height out of turn, another chain) does, and the engine stops: going on would fork.
+- A block's refused transactions are in the engine's own store; the ledger keeps those that reached the history. What is
+  refused leaves nothing behind, so the block without it has the very same result.
+- The app hash of an empty block is that of the block before, so that an idle chain comes to rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+from tallystick.codec import MalformedError
+from tallystick.errors import IntegrityError, RejectedError
+from tallystick.machine import Block, BlockResult, LedgerState, Parameters, Rulebook, State, Transaction, execute_block
+from tallystick.machine.execution import app_hash_of
+from tallystick.machine.parameters import PARAMETERS, PARAMETERS_KEY
+from tallystick.machine.rejections import MALFORMED
+from tallystick.ordering.cometbft.admission import Admission, Share
+from tallystick.ordering.cometbft.blocks import (
+    BlockSink,
+    Committed,
+    Executed,
+    Sealed,
+    misbehaviour_in,
+    without_refused,
+)
+from tallystick.ordering.cometbft.checking import Checked, TransactionChecker
+from tallystick.ordering.cometbft.generated import abci_pb2 as abci
+from tallystick.ordering.cometbft.proposals import choose, find_fault
+from tallystick.ordering.cometbft.results import busy, encode_result, refusal
+from tallystick.ordering.cometbft.snapshots import NoSnapshots, SnapshotExchange
+from tallystick.ordering.cometbft.validators import ValidatorSource, changes, update
+from tallystick.ordering.verifier import SignatureVerifier
+
+log = structlog.get_logger("engine")
+_REPAIR = "Stop the node and type `tally ledger check`; then restore a backup, or join anew from another member's copy."
+_OTHER_ZONE = "Check that the engine's genesis and this node's zone.json belong to the same zone."
+
+
+class LedgerApplication:
+    """Answers the engine for one ledger.
+
+    Attributes:
+        state: after the last block on disk.
+    """
+
+    def __init__(
+        self,
+        state: LedgerState,
+        sink: BlockSink,
+        rulebook: Rulebook,
+        verifier: SignatureVerifier,
+        *,
+        clock_ms: Callable[[], int],
+        seal: Callable[[BlockResult], Sealed],
+        on_block: Callable[[Committed], None] | None = None,
+        on_engine: Callable[[], None] | None = None,
+        validators: ValidatorSource | None = None,
+        snapshots: SnapshotExchange | None = None,
+        share: Share | None = None,
+        initial_height: int = 1,
+        retain_blocks: int = 0,
+    ) -> None:
+        """Prepare an application.
+
+        Args:
+            state: after the last block on disk.
+            sink: keeps blocks.
+            rulebook: the operations.
+            verifier: checks signatures of transactions.
+            clock_ms: UTC time, ms; for admission alone.
+            seal: makes and signs the header of a block that is about to be committed.
+            on_block: told of each block after it is on disk.
+            on_engine: told when an engine begins to talk: its mempool is empty.
+            validators: reads from the state who validates; by default those of the engine's genesis stay.
+            snapshots: makes and takes snapshots; by default none.
+            share: what one organisation may have waiting.
+            initial_height: the first block of the engine's chain; above 1 where the zone had another engine before.
+            retain_blocks: how many blocks the engine keeps at least; 0 keeps all.
+        """
+        self.state = state
+        self._sink = sink
+        self._rulebook = rulebook
+        self._checker = TransactionChecker(state.genesis_hash, verifier)
+        self._seal = seal
+        self._on_block = on_block
+        self._on_engine = on_engine
+        self._validators = validators
+        self._snapshots: SnapshotExchange = snapshots or NoSnapshots()
+        self._admission_of = partial(Admission, roots=sink, rulebook=rulebook, clock_ms=clock_ms, share=share)
+        self._admission = self._admission_of(state)
+        self._initial_height = initial_height
+        self._retain_blocks = retain_blocks
+        self._pending: Executed | None = None
+        self._parameters = self._read_parameters()
+
+    @property
+    def waiting(self) -> int:
+        """Transactions admitted here and in no block yet."""
+        return self._admission.waiting
+
+    @property
+    def app_hash(self) -> bytes:
+        """After the last block on disk."""
+        frontier = self.state.frontier
+        return app_hash_of(self.state.tree.root, frontier.root(), frontier.size)
+
+    def _read_parameters(self) -> Parameters:
+        value = self.state.reader.read(PARAMETERS.name, PARAMETERS_KEY)
+        return Parameters() if value is None else PARAMETERS.decode(value)
+
+    # --- beginning ---------------------------------------------------------------------------------------------------
+
+    async def info(self, request: abci.RequestInfo) -> abci.ResponseInfo:
+        """Tell the height and app hash that are on disk; height 0 before this engine's first block."""
+        del request
+        if self._on_engine is not None:
+            self._on_engine()
+        began = self.state.height >= self._initial_height
+        return abci.ResponseInfo(
+            data="tallystick",
+            app_version=self._parameters.rules,
+            last_block_height=self.state.height if began else 0,
+            last_block_app_hash=self.app_hash if began else b"",
+        )
+
+    async def init_chain(self, request: abci.RequestInitChain) -> abci.ResponseInitChain:
+        """Compare the engine's genesis with the ledger's; answer with the app hash that the chain begins with.
+
+        Raises:
+            IntegrityError: they do not belong together.
+        """
+        state = self.state
+        if request.chain_id != state.chain:
+            raise IntegrityError(
+                f"the engine's genesis is of the chain {request.chain_id}, this ledger's of {state.chain}",
+                remedy=_OTHER_ZONE,
+            )
+        if (request.initial_height or 1) != self._initial_height or state.height != self._initial_height - 1:
+            raise IntegrityError(
+                f"the engine begins at block {request.initial_height or 1}, behind this ledger's {state.height}",
+                remedy=_OTHER_ZONE,
+            )
+        given = {item.pub_key.ed25519: item.power for item in request.validators}
+        wanted = given if self._validators is None else dict(self._validators.validators(State(state.reader)))
+        if given and given != wanted:
+            raise IntegrityError(
+                "the validators of the engine's genesis are not those of this ledger", remedy=_OTHER_ZONE
+            )
+        log.info("engine_chain_begins", chain=state.chain, height=self._initial_height, validators=len(wanted))
+        return abci.ResponseInitChain(
+            app_hash=self.app_hash, validators=[update(key, wanted[key]) for key in sorted(wanted)]
+        )
+
+    # --- admitting and proposing -------------------------------------------------------------------------------------
+
+    async def check_transactions(self, requests: Sequence[abci.RequestCheckTx]) -> list[abci.ResponseCheckTx]:
+        """Admit what a block would take now; signatures of what passes the rest are checked as one batch."""
+        answers = [abci.ResponseCheckTx() for _ in requests]
+        judged: list[tuple[int, Transaction]] = []
+        for position, request in enumerate(requests):
+            try:
+                transaction = self._judge(request)
+            except RejectedError as error:
+                answers[position] = refusal(error)
+                continue
+            if request.type != abci.RECHECK:
+                judged.append((position, transaction))
+        checked = await self._checker.check_decoded([transaction for _, transaction in judged])
+        for (position, transaction), item in zip(judged, checked, strict=True):
+            bad = item.refused()
+            answers[position] = refusal(bad) if bad is not None else self._admit(transaction)
+        return answers
+
+    def judge(self, transaction: Transaction) -> None:
+        """Check all but the signature of a transaction that somebody hands in here.
+
+        Raises:
+            RejectedError: a block would refuse it now.
+        """
+        self._admission.judge(transaction, self._parameters)
+
+    def _judge(self, request: abci.RequestCheckTx) -> Transaction:
+        """Return a transaction that a block would take now if its signature is good.
+
+        Raises:
+            RejectedError: a block would not.
+        """
+        decoded = self._checker.decode(request.tx)
+        if isinstance(decoded, MalformedError):
+            raise MALFORMED(reason=decoded.reason)
+        try:
+            self._admission.judge(decoded, self._parameters)
+        except RejectedError:
+            if request.type == abci.RECHECK:
+                self._admission.drop([decoded.id])
+            raise
+        return decoded
+
+    def _admit(self, transaction: Transaction) -> abci.ResponseCheckTx:
+        try:
+            admitted = self._admission.admit(transaction)
+        except RejectedError as error:
+            return refusal(error)
+        return abci.ResponseCheckTx() if admitted else busy(transaction.payload.organisation)
+
+    async def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
+        """Choose the transactions of a block, oldest first (`proposals`)."""
+        checked = await self._checker.check(list(request.txs))
+        return abci.ResponsePrepareProposal(txs=choose(checked, self._parameters, request.max_tx_bytes))
+
+    async def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
+        """Vote for another's block, or not (`proposals`)."""
+        checked = await self._checker.check(list(request.txs))
+        fault = find_fault(checked, self._parameters) or self._find_other_history(checked)
+        if fault is None:
+            return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.ACCEPT)
+        log.warning("proposal_refused", height=request.height, proposer=request.proposer_address.hex(), reason=fault)
+        return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.REJECT)
+
+    def _find_other_history(self, checked: Sequence[Checked]) -> str | None:
+        """Return why a proposal is not voted for: one of its authors has seen another history than this one.
+
+        Every validator at this height knows the same roots, so all honest ones vote alike; copies that follow raise the
+        alarm where such a transaction is in a block after all.
+        """
+        for position, item in enumerate(checked):
+            if not isinstance(item.decoded, MalformedError) and not self._admission.has_seen_this(item.decoded):
+                return f"the author of transaction {position} has seen another history"
+        return None
+
+    async def extend_vote(self, request: abci.RequestExtendVote) -> abci.ResponseExtendVote:
+        """Add nothing to a vote."""
+        del request
+        return abci.ResponseExtendVote()
+
+    async def verify_vote_extension(self, request: abci.RequestVerifyVoteExtension) -> abci.ResponseVerifyVoteExtension:
+        """Take a vote to which nothing was added."""
+        good = not request.vote_extension
+        verdict = abci.ResponseVerifyVoteExtension.ACCEPT if good else abci.ResponseVerifyVoteExtension.REJECT
+        return abci.ResponseVerifyVoteExtension(status=verdict)
+
+    # --- deciding ----------------------------------------------------------------------------------------------------
+
+    async def finalize_block(self, request: abci.RequestFinalizeBlock) -> abci.ResponseFinalizeBlock:
+        """Execute a decided block; nothing is kept until `commit`.
+
+        Raises:
+            IntegrityError: it is not the block that comes next here.
+        """
+        state = self.state
+        time = request.time.seconds * 1_000 + request.time.nanos // 1_000_000
+        if request.height != state.height + 1 or time < state.time:
+            raise IntegrityError(
+                f"the engine decided block {request.height}, which does not follow this ledger's block {state.height}",
+                remedy=_REPAIR,
+            )
+        self._pending = None
+        checked = await self._checker.check(list(request.txs))
+        bad = {item.decoded.raw for item in checked if not item.signed and not isinstance(item.decoded, MalformedError)}
+        block = Block(request.height, time, tuple(request.txs))
+        result = execute_block(
+            state,
+            block,
+            self._rulebook,
+            decoded=[item.decoded for item in checked],
+            verified=lambda transaction: transaction.raw not in bad,
+        )
+        self._pending = Executed(result, misbehaviour_in(request.misbehavior))
+        return abci.ResponseFinalizeBlock(
+            tx_results=[encode_result(done) for done in result.results],
+            validator_updates=changes(self._validators, state.reader, result),
+            app_hash=result.app_hash,
+        )
+
+    async def commit(self, request: abci.RequestCommit) -> abci.ResponseCommit:
+        """Put the executed block on disk.
+
+        Raises:
+            IntegrityError: none was executed.
+            StorageError: the disk refuses; nothing was written.
+        """
+        del request
+        pending = self._pending
+        if pending is None:
+            raise IntegrityError("the engine commits a block that was not executed", remedy=_REPAIR)
+        result, state = pending.result, self.state
+        kept = without_refused(result)
+        sealed = self._seal(kept)
+        self._sink.commit_block(kept, sealed.header, sealed.signatures)
+        self._pending = None
+        result.commit_to(state)
+        if any(collection == PARAMETERS.name for collection, _, _ in result.writes):
+            self._parameters = self._read_parameters()
+        self._checker.forget(result.block.transactions)
+        self._admission.block_committed(
+            [done.transaction.id for done in result.results if done.transaction is not None]
+        )
+        for found in pending.misbehaviour:
+            log.warning("validator_misbehaved", **found._asdict())
+        self._snapshots.block_committed(state)
+        if self._on_block is not None:
+            self._on_block(Committed(kept, sealed, result.results))
+        retain = state.height - self._retain_blocks + 1 if self._retain_blocks else 0
+        return abci.ResponseCommit(retain_height=max(0, retain))
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    async def query(self, request: abci.RequestQuery) -> abci.ResponseQuery:
+        """Answer `/records/COLLECTION/KEY` and `/history/SIZE`, as of the last block on disk; proofs are the node's."""
+        _, _, rest = request.path.partition("/")
+        kind, _, name = rest.partition("/")
+        collection, _, key = name.partition("/")
+        value: bytes | None = None
+        if kind == "records" and collection in self._rulebook.collections:
+            value = self.state.reader.read(collection, key)
+        elif kind == "history" and name.isascii() and name.isdigit() and len(name) < 16:
+            value = self._sink.history_root(int(name))
+        if value is None:
+            return abci.ResponseQuery(code=1, codespace="node", log="there is no such thing", height=self.state.height)
+        return abci.ResponseQuery(key=name.encode(), value=value, height=self.state.height)
+
+    # --- snapshots ---------------------------------------------------------------------------------------------------
+
+    async def list_snapshots(self, request: abci.RequestListSnapshots) -> abci.ResponseListSnapshots:
+        """Tell which snapshots this node has."""
+        del request
+        return abci.ResponseListSnapshots(snapshots=self._snapshots.offers())
+
+    async def load_snapshot_chunk(self, request: abci.RequestLoadSnapshotChunk) -> abci.ResponseLoadSnapshotChunk:
+        """Give one chunk; nothing where there is none."""
+        return abci.ResponseLoadSnapshotChunk(
+            chunk=self._snapshots.chunk(request.height, request.format, request.chunk) or b""
+        )
+
+    async def offer_snapshot(self, request: abci.RequestOfferSnapshot) -> abci.ResponseOfferSnapshot:
+        """Begin to restore a snapshot if this ledger has no block yet and its description is a good one."""
+        if self.state.height:
+            return abci.ResponseOfferSnapshot(result=abci.ResponseOfferSnapshot.ABORT)
+        return abci.ResponseOfferSnapshot(result=self._snapshots.offered(request.snapshot, request.app_hash))
+
+    async def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
+        """Take one chunk; with the last, recompute the app hash and, if it is right, go on from there."""
+        answer, restored = self._snapshots.apply(request.index, request.chunk, request.sender)
+        if restored is not None:
+            self.state = restored
+            self._parameters = self._read_parameters()
+            self._admission = self._admission_of(restored)
+            log.info("snapshot_restored", height=restored.height, size=restored.frontier.size)
+        return answer

@@ -1,0 +1,87 @@
+"""Admission: what a block would take now, and each organisation up to its share."""
+
+from tallystick.machine import Parameters
+from tallystick.merkle import Frontier
+from tallystick.ordering.cometbft import Share
+from tallystick.ordering.cometbft.generated import abci_pb2 as abci
+
+
+async def test_refusals_have_the_numbers_of_execution(bench):
+    """Each kind of refusal is answered with the number that a block would refuse it with."""
+    application = bench.application()
+    good = bench.note(key="a")
+    cases = [
+        (0, good),
+        (1, b"nonsense"),
+        (2, bench.forged(bench.note(key="b"))),
+        (3, bench.note(key="c", expires=999)),
+        (5, bench.note(key="d", expires=9_000_000)),
+        (6, bench.note(key="e", claim="clinic")),
+        (9, bench.note(key="f", seen=(0, b"x" * 32))),
+        (9, bench.note(key="g", seen=(7, b"x" * 32))),
+    ]
+    assert [code for code, _ in cases] == await bench.check(application, *(raw for _, raw in cases))
+    assert 1 == application.waiting
+    await bench.block(application, good)
+    assert 0 == application.waiting
+    assert [4] == await bench.check(application, good)
+    seen = (1, application.state.frontier.root())
+    assert [0] == await bench.check(application, bench.note(key="h", seen=seen))
+
+
+async def test_what_no_block_could_hold_is_refused(make_bench):
+    """A transaction above the zone's limits or above the cap of a whole block is refused at once."""
+    bench = make_bench(
+        parameters=Parameters(block_operations_per_organisation=3, max_operations=5, max_transaction_bytes=1_200)
+    )
+    application = bench.application()
+    cases = [(0, bench.note(key="a", count=3)), (8, bench.note(key="b", count=4)), (8, bench.note(key="c", count=6))]
+    assert [code for code, _ in cases] == await bench.check(application, *(raw for _, raw in cases))
+    assert [1] == await bench.check(application, bench.note(key="d" * 1_000))
+
+
+async def test_one_that_floods_leaves_room_for_others(bench):
+    """Beyond its share an organisation is told to wait; another is admitted, and so is the first after a block."""
+    application = bench.application(share=Share(transactions=3))
+    flood = [bench.note(key=f"k{number}") for number in range(5)]
+    answers = await application.check_transactions([abci.RequestCheckTx(tx=raw) for raw in flood])
+    assert [0, 0, 0, 1, 1] == [answer.code for answer in answers]
+    assert {"node"} == {answer.codespace for answer in answers[3:]}
+    assert [0] == await bench.check(application, bench.note("clinic", key="x"))
+    await bench.block(application, *flood[:2])
+    assert [0, 0] == await bench.check(application, *flood[3:])
+
+
+async def test_share_of_bytes(bench):
+    """A share is also one of bytes."""
+    raw = bench.note(key="a", count=10)
+    application = bench.application(share=Share(bytes=len(raw) + 10))
+    assert [0, 1] == await bench.check(application, raw, bench.note(key="b"))
+
+
+async def test_same_bytes_again_count_once(bench):
+    """What the engine had no room for is admitted again, and counted once."""
+    application = bench.application(share=Share(transactions=1))
+    raw = bench.note()
+    assert [0, 0] == await bench.check(application, raw, raw)
+    assert 1 == application.waiting
+
+
+async def test_recheck_drops_what_has_become_void(bench):
+    """After a block, what is still good stays, and what has expired is refused and counted no more."""
+    application = bench.application()
+    short, long = bench.note(key="a", expires=1_500), bench.note(key="b")
+    assert [0, 0] == await bench.check(application, short, long)
+    await bench.block(application, time=2_000)
+    assert [3, 0] == await bench.check(application, short, long, kind=abci.RECHECK)
+    assert 1 == application.waiting
+
+
+async def test_what_the_engine_lost_is_forgotten_after_its_expiry(bench):
+    """An admitted transaction that never comes in a block does not count for ever."""
+    application = bench.application(share=Share(transactions=1))
+    assert [0] == await bench.check(application, bench.note(key="a", expires=1_500))
+    await bench.block(application, time=100_000)
+    assert 0 == application.waiting
+    bench.now = 100_000
+    assert [0] == await bench.check(application, bench.note(key="b", seen=(0, Frontier().root())))

@@ -1,0 +1,208 @@
+"""Ordering together as the core knows it: answered when the block is on disk, whatever becomes of the engine meanwhile."""
+
+import asyncio
+
+import pytest
+
+from tallystick.errors import NodeError, PeerError, RejectedError
+from tallystick.ordering import InlineVerifier
+from tallystick.ordering.cometbft import Distributed, EngineRpc, engine
+from tallystick.proofs.headers import decode_header
+from tallystick.store import LedgerStore
+from tests.support.toy import RULEBOOK
+from tests.unit.ordering.cometbft.conftest import CHAIN, SYSTEM, VALIDATOR
+from tests.unit.ordering.cometbft.simulated_engine import SimulatedEngine
+
+
+class Validator:
+    """A core's engine over a real store, and the simulated engine beside it."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        path = bench.folder / "ledger.db"
+        LedgerStore.create(path, RULEBOOK, chain=CHAIN, genesis=bench.toy.genesis, records=bench.toy.records())
+        self.store = LedgerStore(path, RULEBOOK)
+        bench.stores.append(self.store)
+        self.told = []
+        abci, rpc = bench.folder / "abci.sock", bench.folder / "rpc.sock"
+        self.orders = Distributed(
+            self.store.load_state(),
+            self.store,
+            RULEBOOK,
+            SYSTEM,
+            InlineVerifier(),
+            EngineRpc(rpc),
+            organisation=VALIDATOR,
+            socket=abci,
+            clock_ms=lambda: bench.now,
+            previous=self.store.last_header_hash,
+            on_block=lambda result, header, signatures: self.told.append((result, header, signatures)),
+        )
+        self.engine = SimulatedEngine(rpc, abci)
+
+    async def waits(self, count):
+        """Let the event loop run until the engine's mempool holds so many."""
+        async with asyncio.timeout(20):
+            while len(self.engine.mempool) != count:
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def validator(bench):
+    """A validator whose engine runs."""
+    made = Validator(bench)
+    await made.orders.start()
+    await made.engine.start()
+    yield made
+    await made.orders.stop()
+    await made.engine.stop()
+
+
+async def test_acknowledged_transaction_is_on_disk(validator, bench):
+    """The future is done with its block, which another connection reads, and listeners have the header."""
+    future = validator.orders.submit(bench.note(key="a", count=2))
+    await validator.waits(1)
+    assert not future.done()
+    await validator.engine.decide(2_000)
+    done = await future
+    assert (1, 0, [0, 0]) == (done.height, done.first_leaf, [outcome.code for outcome in done.outcomes])
+    store = LedgerStore(bench.folder / "ledger.db", RULEBOOK, read_only=True)
+    assert (1, 0) == store.find_transaction(done.id)[:2]
+    store.close()
+    ((result, header, _),) = validator.told
+    assert result.app_hash.hex() == decode_header(header).app_hash
+    assert 0 == validator.orders.waiting
+
+
+async def test_same_bytes_in_flight_share_one_answer_and_are_refused_later(validator, bench):
+    """A transaction sent twice is recorded once; after its block it is known."""
+    raw = bench.note(key="a")
+    first, second = validator.orders.submit(raw), validator.orders.submit(raw)
+    assert first is second
+    await validator.waits(1)
+    await validator.engine.decide(2_000)
+    await first
+    with pytest.raises(RejectedError) as caught:
+        validator.orders.submit(raw)
+    assert "repeated" == caught.value.name
+
+
+async def test_refused_by_name_before_and_by_the_engine(validator, bench):
+    """What the state refuses is refused at once; a forged signature by the application when the engine asks it."""
+    for raw, name in (
+        (b"nonsense", "malformed"),
+        (bench.note(key="a", expires=1), "expired"),
+        (bench.note(key="b", seen=(0, b"x" * 32)), "wrong_history"),
+        (bench.note(key="c", claim="clinic"), "unknown_key"),
+    ):
+        with pytest.raises(RejectedError) as caught:
+            validator.orders.submit(raw)
+        assert name == caught.value.name
+    with pytest.raises(RejectedError) as caught:
+        await validator.orders.submit(bench.forged(bench.note(key="d")))
+    assert "bad_signature" == caught.value.name
+    assert (0, []) == (validator.orders.waiting, validator.engine.mempool)
+
+
+async def test_decided_and_refused(validator, bench):
+    """What another validator's block took first is refused in this one, by the number that the block gave it."""
+    raw = bench.note(key="a", expires=3_000)
+    future = validator.orders.submit(raw)
+    await validator.waits(1)
+    (result,) = await validator.engine.decide(4_000)
+    with pytest.raises(RejectedError) as caught:
+        await future
+    assert (result.code, "expired") == (caught.value.code, caught.value.name)
+
+
+async def test_decided_by_way_of_another_validator(validator, bench):
+    """It is settled by any block that holds it, also where this engine never got it."""
+    raw = bench.note(key="a")
+    validator.engine.refuse = "mempool is full"
+    with pytest.raises(PeerError, match="mempool is full") as caught:
+        await validator.orders.submit(raw)
+    assert caught.value.remedy
+    validator.engine.refuse = None
+    await validator.engine.stop()
+    future = validator.orders.submit(raw)
+    await validator.engine.start()
+    await validator.engine.decide(2_000, raw)
+    assert 1 == (await future).height
+
+
+async def test_busy(validator, bench, monkeypatch):
+    """Beyond what may wait here, and beyond its organisation's share, one is told to come again."""
+    monkeypatch.setattr(engine, "MAX_WAITING", 2)
+    first = [validator.orders.submit(bench.note(key=f"k{number}")) for number in range(2)]
+    with pytest.raises(PeerError, match="queue is full"):
+        validator.orders.submit(bench.note(key="k2"))
+    await validator.waits(2)
+    await validator.engine.decide(2_000)
+    assert [0, 1] == sorted([(await each).first_leaf for each in first])
+    validator.orders._application._admission._share = validator.orders._application._admission._share._replace(
+        transactions=1
+    )
+    monkeypatch.undo()
+    futures = [validator.orders.submit(bench.note(key=f"m{number}")) for number in range(2)]
+    await validator.waits(1)
+    await validator.engine.decide(3_000)
+    answers = await asyncio.gather(*futures, return_exceptions=True)
+    assert 1 == sum(isinstance(answer, PeerError) and "share of this node" in answer.message for answer in answers)
+
+
+async def test_engine_that_is_away_and_comes_back(validator, bench):
+    """What is submitted while the engine is started again waits, and is offered to the new one."""
+    await validator.engine.stop()
+    future = validator.orders.submit(bench.note(key="a"))
+    await asyncio.sleep(0.3)
+    assert not future.done()
+    await validator.engine.start()
+    await validator.waits(1)
+    await validator.engine.decide(2_000)
+    assert 1 == (await future).height
+
+
+async def test_engine_that_lost_its_mempool_is_offered_it_again(validator, bench):
+    """What the engine had admitted before it died is offered to the one that is started in its place."""
+    future = validator.orders.submit(bench.note(key="a"))
+    await validator.waits(1)
+    await validator.engine.stop()
+    await validator.engine.start()
+    await validator.waits(1)
+    await validator.engine.decide(2_000)
+    assert 1 == (await future).height
+
+
+async def test_engine_that_stays_away(validator, bench, monkeypatch):
+    """After some tries who waits is told that the engine does not answer."""
+    monkeypatch.setattr(engine, "RETRIES", 2)
+    monkeypatch.setattr(engine, "RETRY_SECONDS", 0.01)
+    await validator.engine.stop()
+    with pytest.raises(PeerError, match="does not answer"):
+        await validator.orders.submit(bench.note(key="a"))
+    await validator.engine.start()
+
+
+async def test_given_up_after_its_expiry(validator, bench):
+    """A transaction that no block took until well after its expiry can be in none any more, and its author is told."""
+    future = validator.orders.submit(bench.note(key="a", expires=3_000))
+    await validator.waits(1)
+    validator.engine.mempool.clear()
+    await validator.engine.decide(3_000 + engine.GRACE_MS)
+    assert not future.done()
+    await validator.engine.decide(3_001 + engine.GRACE_MS)
+    with pytest.raises(PeerError, match="before it expired"):
+        await future
+
+
+async def test_held_engine_refuses_and_a_stopping_one_lets_nobody_wait(validator, bench):
+    """While it is held its reason is the answer; what waits when it stops is told so."""
+    reason = NodeError("not trusted", remedy="Ask.")
+    validator.orders.hold(reason)
+    with pytest.raises(NodeError, match="not trusted"):
+        validator.orders.submit(bench.note(key="a"))
+    validator.orders.hold(None)
+    future = validator.orders.submit(bench.note(key="a"))
+    await validator.orders.stop()
+    with pytest.raises(PeerError, match="stopping"):
+        await future

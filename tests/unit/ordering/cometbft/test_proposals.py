@@ -1,0 +1,115 @@
+"""Proposals: what is chosen is what others vote for, and nothing that was admitted waits for ever."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.machine import Parameters, decode_transaction
+from tallystick.ordering.cometbft.checking import Checked
+from tallystick.ordering.cometbft.generated import abci_pb2 as abci
+from tallystick.ordering.cometbft.proposals import block_bytes, choose, find_fault
+from tests.support.toy import PutNote, Toy
+
+ACCEPT, REJECT = abci.ResponseProcessProposal.ACCEPT, abci.ResponseProcessProposal.REJECT
+TOY = Toy()
+LARGE = 4 << 20
+
+
+async def proposed(application, *transactions, max_bytes=LARGE):
+    """Return what an application proposes."""
+    request = abci.RequestPrepareProposal(txs=transactions, max_tx_bytes=max_bytes)
+    return list((await application.prepare_proposal(request)).txs)
+
+
+async def vote(application, *transactions):
+    """Return an application's vote."""
+    return (await application.process_proposal(abci.RequestProcessProposal(txs=transactions))).status
+
+
+async def test_caps_hold_and_others_follow(make_bench):
+    """Each organisation up to its cap, in its order; what waits is proposed next."""
+    bench = make_bench(parameters=Parameters(block_operations_per_organisation=3))
+    application = bench.application()
+    first, second, third = (bench.note(key=key, count=2) for key in "abc")
+    small, other = bench.note(key="d"), bench.note("clinic", key="x", count=3)
+    pool = [first, second, third, small, other]
+    assert [first, other] == await proposed(application, *pool)
+    assert ACCEPT == await vote(application, first, other)
+    assert REJECT == await vote(application, first, second)
+    pool = [raw for raw in pool if raw not in (first, other)]
+    assert [second] == await proposed(application, *pool)
+    assert [third, small] == await proposed(application, third, small)
+
+
+async def test_what_became_void_is_proposed_all_the_same(bench):
+    """Only a block takes a transaction out of the mempool, so expired and repeated ones are included and refused there."""
+    application = bench.application()
+    done, expired = bench.note(key="a"), bench.note(key="b", expires=1_500)
+    await bench.block(application, done, time=2_000)
+    assert [done, expired] == await proposed(application, done, expired)
+    assert ACCEPT == await vote(application, done, expired)
+    assert [4, 3] == [result.code for result in (await bench.block(application, done, expired)).tx_results]
+
+
+async def test_what_was_never_admitted_is_left_out_and_voted_against(bench):
+    """A malformed or forged transaction is never proposed, and a proposal that holds one is refused."""
+    application = bench.application()
+    good, forged = bench.note(key="a"), bench.forged(bench.note(key="b"))
+    assert [good] == await proposed(application, b"nonsense", forged, good)
+    assert ACCEPT == await vote(application)
+    assert REJECT == await vote(application, good, b"nonsense")
+    assert REJECT == await vote(application, good, forged)
+
+
+async def test_author_of_another_history_is_voted_against(bench):
+    """A proposal whose author saw a root that this history never had is refused; earlier roots of it are fine."""
+    application = bench.application()
+    before = (0, application.state.frontier.root())
+    await bench.block(application, bench.note(key="a"))
+    now = (1, application.state.frontier.root())
+    for number, seen in enumerate((before, now)):
+        assert ACCEPT == await vote(application, bench.note(key=f"good{number}", seen=seen))
+    for number, seen in enumerate(((1, b"x" * 32), (0, now[1]), (2, now[1]))):
+        assert REJECT == await vote(application, bench.note(key="b"), bench.note(key=f"bad{number}", seen=seen))
+
+
+async def test_block_size_is_kept(bench):
+    """The engine's limit counts each transaction with its frame; what does not fit waits."""
+    application = bench.application()
+    first, second = bench.note(key="a"), bench.note("clinic", key="b")
+    both = block_bytes(first) + block_bytes(second)
+    assert [first, second] == await proposed(application, first, second, max_bytes=both)
+    assert [first] == await proposed(application, first, second, max_bytes=both - 1)
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 1 << 20])
+def test_frame_is_counted_as_protobuf_writes_it(size):
+    """A transaction takes its bytes, a tag and its length."""
+    assert abci.ResponsePrepareProposal(txs=[b"x" * size]).ByteSize() == block_bytes(b"x" * size)
+
+
+def checked(name, count, number):
+    notes = [PutNote(key=f"{number}/{index}", text="x") for index in range(count)]
+    raw = TOY.sign(name, *notes, nonce=f"{number:032x}")
+    return Checked(decode_transaction(raw, TOY.state.genesis_hash), True)
+
+
+@given(
+    pool=st.lists(st.tuples(st.sampled_from(["bank", "clinic"]), st.integers(1, 4)), min_size=1, max_size=14),
+    cap=st.integers(4, 8),
+    block=st.integers(1, 12),
+    max_bytes=st.integers(1_600, 8_000),
+)
+def test_every_choice_is_voted_for_and_the_mempool_empties(pool, cap, block, max_bytes):
+    """Whatever waits, each block holds some of it, all vote for it, and after some blocks none is left."""
+    parameters = Parameters(block_operations_per_organisation=cap, block_operations=block)
+    waiting = [checked(name, count, number) for number, (name, count) in enumerate(pool)]
+    order = {item.decoded.raw: number for number, item in enumerate(waiting)}
+    while waiting:
+        chosen = choose(waiting, parameters, max_bytes)
+        assert chosen
+        assert sum(map(block_bytes, chosen)) <= max_bytes
+        assert sorted(chosen, key=order.__getitem__) == chosen
+        by_raw = {item.decoded.raw: item for item in waiting}
+        assert find_fault([by_raw[raw] for raw in chosen], parameters) is None
+        waiting = [item for item in waiting if item.decoded.raw not in chosen]
