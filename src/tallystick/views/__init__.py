@@ -1,0 +1,88 @@
+"""What a node answers over its API: frozen structs, shared by whoever gives them and whoever reads them.
+
+Rules of this room:
+
+- Structs and nothing else: no reading, no checking, no decision.
+- Times are ms since the epoch, hashes lower-case hex, sizes bytes; a field that is empty here was empty there.
+- A field may be added; none changes its meaning.
+"""
+
+from tallystick.views.api import (
+    ConsistencyProof,
+    Contents,
+    CoreStatus,
+    DeliveredFile,
+    Events,
+    EventView,
+    HeardNode,
+    Job,
+    OperationView,
+    OutcomeView,
+    Problem,
+    RefusedView,
+    Rejection,
+    Standing,
+    Status,
+    SubmittedView,
+)
+from tallystick.views.office import (
+    AgreementView,
+    ApiKeyView,
+    ApplicationView,
+    DatasetView,
+    DeliveryView,
+    EvidenceView,
+    FetchedDelivery,
+    Found,
+    MemberKey,
+    MemberView,
+    NewApiKey,
+    OwnKeyChange,
+    Preview,
+    Principal,
+    PrivateValues,
+    Recorded,
+    RequestView,
+    VersionView,
+    View,
+    Vote,
+)
+
+__all__ = [
+    "AgreementView",
+    "ApiKeyView",
+    "ApplicationView",
+    "ConsistencyProof",
+    "Contents",
+    "CoreStatus",
+    "DatasetView",
+    "DeliveredFile",
+    "DeliveryView",
+    "EventView",
+    "Events",
+    "EvidenceView",
+    "FetchedDelivery",
+    "Found",
+    "HeardNode",
+    "Job",
+    "MemberKey",
+    "MemberView",
+    "NewApiKey",
+    "OperationView",
+    "OutcomeView",
+    "OwnKeyChange",
+    "Preview",
+    "Principal",
+    "PrivateValues",
+    "Problem",
+    "Recorded",
+    "RefusedView",
+    "Rejection",
+    "RequestView",
+    "Standing",
+    "Status",
+    "SubmittedView",
+    "VersionView",
+    "View",
+    "Vote",
+]
