@@ -22,7 +22,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_configure() -> None:
     """Leave the tester's own node and proxy out of it, and refuse a misspelt component at once."""
-    for name in [name for name in os.environ if name.startswith("TALLY_") and not name.startswith("TALLY_TEST_")]:
+    for name in [
+        name
+        for name in os.environ
+        if name.startswith("TALLY_") and not name.startswith(("TALLY_TEST_", "TALLY_FAULT_"))
+    ]:
         del os.environ[name]
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = "127.0.0.1,localhost"

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tallystick.node.engine import find_engine
+
 VARIABLE = "TALLY_TEST_WITHOUT"
 # Built by tools/setup.sh, which holds the same version.
 TESSERA_VERSION = "v1.0.4"
@@ -56,6 +58,21 @@ def _find_namespaces() -> Path | None:
     return ip if tried.returncode == 0 else None
 
 
+@functools.cache
+def _find_mount() -> Path | None:
+    """Return the path of `mount` if this user may mount a file system with it."""
+    mount, unshare = find_program("mount"), find_program("unshare")
+    if mount is None or unshare is None:
+        return None
+    # In a namespace of its own, so that trying leaves nothing behind.
+    command = [str(unshare), "--mount", str(mount), "-t", "tmpfs", "none", "/tmp"]
+    try:
+        tried = subprocess.run(command, capture_output=True, check=False, timeout=10)
+    except subprocess.TimeoutExpired:
+        return None
+    return mount if tried.returncode == 0 else None
+
+
 def _find_log_checker() -> Path | None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     program = cache / "tallystick" / "bin" / f"tessera-fsck-{TESSERA_VERSION}"
@@ -67,12 +84,14 @@ def _package(program: str, package: str) -> Component:
 
 
 COMPONENTS: Mapping[str, Component] = {
+    "cometbft": Component(find_engine, "tally engine install"),
     "curl": _package("curl", "curl"),
     "git": _package("git", "git"),
     "go": Component(lambda: find_program("go"), "make setup"),
     "network-namespaces": Component(
         _find_namespaces, "sudo apt-get install iproute2 util-linux, and run the tests as root"
     ),
+    "mount": Component(_find_mount, "sudo apt-get install mount util-linux, and run the tests as root"),
     "openssl": _package("openssl", "openssl"),
     "sqlite3": _package("sqlite3", "sqlite3"),
     "tessera-fsck": Component(_find_log_checker, "make components"),

@@ -1,0 +1,55 @@
+"""The edge of a child process of a node: it opens its home, runs, and says in its log why it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from tallystick.errors import NodeError
+from tallystick.keys import OpenKeys
+from tallystick.node.homes import Home
+from tallystick.node.logs import set_up_logs
+from tallystick.node.supervisor import read_keys
+
+
+def run_child(name: str, run: Callable[[Home, OpenKeys], Coroutine[None, None, None]]) -> int:
+    """Run a process of the home that its first argument names; return its exit code.
+
+    Args:
+        name: for the log.
+        run: runs until it is told to stop.
+
+    Returns:
+        0 stopped as told, 3 cannot run.
+    """
+    log = structlog.get_logger(name)
+    try:
+        home = Home(Path(sys.argv[1]))
+        set_up_logs(home.settings.log)
+        uvloop.run(run(home, read_keys(home)))
+    except NodeError as error:
+        log.error(f"{name}_cannot_run", message=error.message, remedy=error.remedy)
+        return 3
+    except asyncio.CancelledError:
+        return 0
+    except Exception as error:  # the edge of the process: the log keeps what only a developer can use
+        log.error(f"{name}_failed", kind=type(error).__name__, exc_info=error)
+        return 3
+    return 0
+
+
+def rest_of_collecting(objects: int) -> None:
+    """Set aside what is in memory for good, and let a collection wait until it pays.
+
+    Args:
+        objects: new ones before the next collection.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(objects, 20, 20)

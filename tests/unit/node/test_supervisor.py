@@ -1,0 +1,214 @@
+"""The supervisor: children that come back, that end with it, and a passphrase that nobody else sees."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tallystick.node.supervisor import Child
+from tests.support.nodes import wait_for
+
+SECRET = "seven herons crossed the river"
+CHILD = """
+import asyncio, os, sys
+from pathlib import Path
+from tallystick.node.lifeline import wait_for_end
+from tallystick.node.supervisor import read_secret
+home = Path(sys.argv[1])
+if read_secret() == os.environ["EXPECTED"]:
+    (home / "pids").open("a").write(f"{os.getpid()}\\n")
+asyncio.run(wait_for_end())
+(home / "ended").open("a").write(f"{os.getpid()}\\n")
+"""
+FAILING = "import sys; sys.stdin.readline(); sys.exit(3)"
+PARENT = """
+import sys
+from pathlib import Path
+from tallystick.node.supervisor import Supervisor
+class Place:
+    path = Path(sys.argv[1])
+Supervisor(Place, sys.argv[2], modules=(("one", "supervised_child"),)).run()
+"""
+
+# Opens the keys to what its last argument says, unless that is "wrong".
+UNLOCKING = """
+import sys
+from pathlib import Path
+from tallystick.errors import AccessError
+from tallystick.keys import OpenKeys
+from tallystick.node.supervisor import Supervisor
+class Place:
+    path = Path(sys.argv[1])
+def unlock(passphrase):
+    if sys.argv[2] == "wrong":
+        raise AccessError("the passphrase is wrong", remedy="Type the right one.")
+    (Place.path / "unlocked").open("a").write("unlocked\\n")
+    return OpenKeys(Place.path, bytes.fromhex(sys.argv[2]))
+Supervisor(Place, "a passphrase", unlock=unlock, modules=(("one", "supervised_child"),)).run()
+"""
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    (tmp_path / "supervised_child.py").write_text(CHILD)
+    (tmp_path / "failing_child.py").write_text(FAILING)
+    source = str(Path(__file__).parents[3] / "src")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{source}")
+    monkeypatch.setenv("EXPECTED", SECRET)
+    return tmp_path
+
+
+def pids(folder, name="pids"):
+    path = folder / name
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def is_gone(pid):
+    """Tell whether a process has ended; one that nobody has waited for yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.fixture
+def parent(modules):
+    process = subprocess.Popen([sys.executable, "-c", PARENT, str(modules), SECRET], stderr=subprocess.DEVNULL)
+    wait_for(lambda: pids(modules), "the child")
+    yield process
+    process.terminate()
+    process.wait(20)
+
+
+def test_killed_child_is_started_again_with_its_passphrase(modules, parent):
+    """Whatever kills it, the next one has all that it needs."""
+    for count in (1, 2):
+        os.kill(pids(modules)[-1], signal.SIGKILL)
+        wait_for(lambda count=count: len(pids(modules)) > count, "the child to come back")
+    assert 3 == len(set(pids(modules)))
+
+
+def test_child_ends_with_a_supervisor_that_was_killed(modules, parent):
+    """Kill -9 of the supervisor leaves nobody behind, and the home is free for the next."""
+    (child,) = pids(modules)
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: pids(modules, "ended") == [child], "the child to end in order")
+    wait_for(lambda: is_gone(child), "the child to be gone")
+    again = subprocess.Popen([sys.executable, "-c", PARENT, str(modules), SECRET], stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(pids(modules)) == 2, "the next supervisor's child")
+    again.terminate()
+    assert 0 == again.wait(20)
+
+
+def test_second_supervisor_of_a_home_is_refused(modules, parent):
+    """Two nodes on one home would be two orderers."""
+    second = subprocess.run(
+        [sys.executable, "-c", PARENT, str(modules), SECRET], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert 0 != second.returncode
+    assert "is running already" in second.stderr
+    assert 1 == len(pids(modules))
+
+
+def test_passphrase_is_in_no_argument_and_no_environment(modules):
+    """A child's passphrase travels over its standard input alone."""
+    child = Child("one", "supervised_child", modules, SECRET)
+    del os.environ["EXPECTED"]
+    child.start()
+    try:
+        for name in ("cmdline", "environ"):
+            assert SECRET.encode() not in Path(f"/proc/{child.pid}/{name}").read_bytes()
+    finally:
+        child.stop()
+
+
+def test_children_get_the_opened_store_and_never_the_passphrase(modules, monkeypatch):
+    """The passphrase is tried once, by the supervisor; each process, a restarted one too, is handed what that opened."""
+    opened = "5e" * 32
+    monkeypatch.setenv("EXPECTED", opened)
+    process = subprocess.Popen([sys.executable, "-c", UNLOCKING, str(modules), opened], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: pids(modules), "the child")
+        child = pids(modules)[0]
+        assert Path(f"/proc/{child}/cmdline").read_bytes().endswith(b"--handed-over\0")
+        os.kill(child, signal.SIGKILL)
+        wait_for(lambda: len(pids(modules)) == 2, "the child to come back")
+    finally:
+        process.terminate()
+        assert 0 == process.wait(20)
+    assert "unlocked\n" == (modules / "unlocked").read_text()
+
+
+def test_wrong_passphrase_ends_the_processes_that_were_loading(modules):
+    """Where the keys cannot be opened, the supervisor says so and leaves no process behind."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNLOCKING, str(modules), "wrong"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "AccessError: the passphrase is wrong" in done.stderr
+    assert "child_started" not in done.stdout + done.stderr
+    assert [] == pids(modules)
+    wait_for(lambda: _processes_of(modules) == [], "the child to be gone")
+
+
+def _processes_of(folder):
+    """Return the processes that were started on a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"supervised_child" in arguments and os.fsencode(folder) in arguments:
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_child_that_fails_by_itself_is_tried_less_and_less_often(modules, monkeypatch):
+    """A node that cannot start does not use up the machine; one that was killed comes back soon."""
+    pauses = []
+    monkeypatch.setattr("tallystick.node.supervisor.log", _Notebook(pauses))
+    child = Child("one", "failing_child", modules, SECRET)
+    deadline = time.monotonic() + 60
+    while len(pauses) < 4 and time.monotonic() < deadline:
+        child.watch()
+        time.sleep(0.01)
+    child.stop()
+    assert [0.1, 0.2, 0.4, 0.8] == pauses[:4]
+
+
+def test_child_that_is_killed_again_and_again_comes_back_soon(modules, monkeypatch):
+    """What a signal ended did not fail by itself: its pause stays short."""
+    pauses = []
+    monkeypatch.setattr("tallystick.node.supervisor.log", _Notebook(pauses))
+    child = Child("one", "supervised_child", modules, SECRET)
+    deadline = time.monotonic() + 60
+    while len(pauses) < 5 and time.monotonic() < deadline:
+        child.watch()
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL)
+        time.sleep(0.01)
+    child.stop()
+    assert [0.1, 0.2, 0.4, 0.5, 0.5] == pauses[:5]
+
+
+class _Notebook:
+    """Stands for the log, and keeps the pauses that it is told."""
+
+    def __init__(self, pauses):
+        self._pauses = pauses
+
+    def info(self, event, **_):
+        pass
+
+    def error(self, event, *, again_in_seconds=None, **_):
+        if again_in_seconds is not None:
+            self._pauses.append(again_in_seconds)
