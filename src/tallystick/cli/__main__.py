@@ -1,0 +1,5 @@
+"""`python -m tallystick.cli`."""
+
+from tallystick.cli.main import main
+
+main()

@@ -1,0 +1,259 @@
+"""`tally node`: run a node, join a zone, look at its health, back it up."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tallystick.cli.options import HOME, HomeOption, JsonOption, PassphraseOption, at, client, is_remote, read_file
+from tallystick.cli.organisation import grouped
+from tallystick.cli.screen import Screen, Word, clean, count_of, plain, show_size, show_time
+
+if TYPE_CHECKING:
+    from tallystick.node.inspection import Space
+    from tallystick.views import Standing, Status
+
+_LITTLE_SPACE = 1 << 30
+
+app = typer.Typer(help="This organisation's node.", no_args_is_help=True)
+
+
+@app.command()
+def run(home: HomeOption = HOME, passphrase_file: PassphraseOption = None) -> None:
+    """Run the node until it is told to stop (Ctrl-C, or SIGTERM)."""
+    from tallystick.node.access import OpenKeys, ask_passphrase
+    from tallystick.node.homes import Home, open_keys
+    from tallystick.node.logs import set_up_logs
+    from tallystick.node.supervisor import Supervisor
+
+    place = Home(home)
+    screen = Screen(False)
+
+    def unlock(passphrase: str) -> OpenKeys:
+        """Open the keys here, once it is sure that no other node runs: whoever typed a wrong passphrase is told so."""
+        listen = place.settings.api.listen
+        screen.line(
+            f"Starting the node of {place.settings.node.organisation}; API at http://{listen}. Ctrl-C stops it."
+        )
+        sys.stdout.flush()
+        keys = open_keys(place, passphrase)
+        # From here on there is a log; until here one line on stderr says why it does not start.
+        set_up_logs(place.settings.log)
+        screen.next(f"tally node status{at(home)}   (in another terminal)")
+        sys.stdout.flush()
+        return keys
+
+    Supervisor(place, ask_passphrase(passphrase_file), unlock=unlock).run()
+    screen.line("The node has stopped.")
+    screen.next(f"tally node run{at(home)}")
+
+
+@app.command()
+def status(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """Show how the node does.
+
+    Exit code 3 if it does not run, 1 if it has caught the orderer at showing two histories.
+    """
+    from tallystick.cli.failures import REFUSED, complain
+
+    screen = Screen(as_json)
+    with client(home) as zone:
+        now, standing = zone.status(), zone.standing()
+    space, api = (None, os.environ.get("TALLY_URL", "")) if is_remote(home) else _local(home)
+    screen.document({**plain(now), "standing": standing, "api": api, "space": space and space._asdict()})
+    place = "" if is_remote(home) else str(home)
+    screen.fields([*_health(now, standing), *_space(space), ("API", api), ("home", place), ("program", now.version)])
+    if now.alarm:
+        complain(
+            f"error: {clean(now.alarm)} — tell the members of the zone, and show them the proof: tally ledger forks{at(home)}"
+        )
+        raise typer.Exit(REFUSED)
+    screen.next(f"tally organisation show{at(home)}" if standing.application else f"tally zone status{at(home)}")
+
+
+def _local(home: Path) -> tuple[Space, str]:
+    """Return what a home on this machine takes of its disk, and where the API of its node is."""
+    import json
+
+    from tallystick.node.homes import Home
+    from tallystick.node.inspection import space_of
+
+    place = Home(home)
+    try:
+        # The port may have been left to the system to choose: the node says which it is.
+        api = str(json.loads(place.operator_path.read_bytes())["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        api = f"http://{place.settings.api.listen}"
+    return space_of(place), api
+
+
+def _health(now: Status, standing: Standing) -> list[tuple[str, object]]:
+    if now.alarm:
+        health = Word("alarm", "red")
+    elif standing.application:
+        health = Word(f"not a member yet: the application is {standing.application}", "yellow")
+    elif now.held:
+        health = Word("held: it was restored, and asks the witnesses before it orders", "yellow")
+    elif now.lag or standing.trouble:
+        health = Word("behind" if now.lag else "not connected", "yellow")
+    else:
+        health = Word("well", "green")
+    expires = standing.certificate_expires
+    return [
+        ("node of", now.organisation),
+        ("zone", now.chain),
+        ("health", health),
+        ("alarm", Word(now.alarm or "", "red") if now.alarm else ""),
+        ("role", "orders" if now.role == "orderer" else f"follows {standing.following or 'nobody'}"),
+        ("trouble", Word(standing.trouble, "yellow") if standing.trouble else ""),
+        ("block", f"{now.height}, of {show_time(now.time) or 'the beginning'}"),
+        ("behind", Word(count_of(now.lag, "block"), "yellow") if now.lag else Word("no", "green")),
+        ("history", f"{count_of(now.size, 'operation')}, {now.witnessed:,} witnessed"),
+        ("root", now.root),
+        ("waiting", count_of(now.waiting, "transaction") if now.waiting else ""),
+        ("trust", f"version {now.trust_version}" + (f", {now.trust_pending} pending" if now.trust_pending else "")),
+        ("connections", f"port {standing.port}" if standing.port else "only its own: nobody can connect to it"),
+        (
+            "certificate",
+            Word(f"until {show_time(expires)}; renews itself", "red" if expires < time.time() * 1_000 else "green")
+            if expires
+            else "",
+        ),
+    ]
+
+
+def _space(space: Space | None) -> list[tuple[str, object]]:
+    if space is None:
+        return []
+    used = space.ledger + space.log + space.office + space.inbox
+    parts = f"ledger {show_size(space.ledger)}, log {show_size(space.log)}, inbox {show_size(space.inbox)}"
+    return [
+        ("disk", f"{show_size(used)}: {parts}"),
+        ("free", Word(show_size(space.free), "red" if space.free < _LITTLE_SPACE else "")),
+    ]
+
+
+@app.command()
+def join(
+    invitation: Annotated[Path, typer.Argument(metavar="INVITATION", help="The file that a member gave you.")],
+    address: Annotated[
+        str, typer.Option("--address", metavar="HOST:PORT", help="Where other members reach this node; none needed.")
+    ] = "",
+    api: Annotated[
+        str, typer.Option("--api", metavar="HOST:PORT", help="Where this node's own API listens, on loopback.")
+    ] = "127.0.0.1:7070",
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where it listens, if not at --address.")
+    ] = None,
+    organisation_name: Annotated[
+        str,
+        typer.Option("--organisation-name", help="Name of the organisation, for people; by default made of its id."),
+    ] = "",
+    home: HomeOption = HOME,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the home of a new member's node, and apply. Keys are made here and never leave it."""
+    import asyncio
+
+    from tallystick.node.access import new_passphrase
+    from tallystick.node.join import decode_invitation
+    from tallystick.node.join import join as apply
+
+    data = read_file(invitation, "the invitation")
+    invited = decode_invitation(data)
+    name = organisation_name or invited.invited.replace("-", " ").title()
+    passphrase = new_passphrase(passphrase_file)
+    made, fingerprint = asyncio.run(apply(home, data, name, passphrase, address, api, listen=listen))
+    screen = Screen(as_json)
+    screen.document(
+        {
+            "home": str(made.path),
+            "chain": invited.chain,
+            "organisation": invited.invited,
+            "inviter": invited.inviter,
+            "fingerprint": fingerprint,
+            "trust_file": str(made.trust_path),
+            "trust_fingerprint": made.read_trust().fingerprint,
+        }
+    )
+    screen.line(f"{invited.invited} has applied to join the zone {invited.chain}.")
+    screen.fields(
+        [
+            ("home", made.path),
+            ("fingerprint", grouped(fingerprint)),
+            ("trust file", made.trust_path),
+            ("trust fingerprint", made.read_trust().fingerprint),
+        ]
+    )
+    screen.line(f"Read the fingerprint to {invited.inviter} by telephone or in person; a member then types:")
+    screen.line(f"  tally organisation admit {invited.invited} --fingerprint {fingerprint}")
+    screen.next(f"tally node run{at(home)}")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; must not be there yet.")],
+    home: HomeOption = HOME,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one encrypted file with all that cannot be had again.
+
+    The node may run meanwhile.
+    """
+    from tallystick.node.access import new_passphrase
+    from tallystick.node.backup import backup as write_backup
+    from tallystick.node.homes import Home
+
+    place = Home(home)
+    passphrase = new_passphrase(passphrase_file, purpose="the backup")
+    screen = Screen(as_json)
+    with screen.progress("backing up") as progress:
+        made = write_backup(place, file, passphrase, progress)
+    screen.document({"file": str(made.path), "bytes": made.size, "files": made.files, "height": made.height})
+    screen.line(
+        f"{made.path}: {show_size(made.size)}, {count_of(made.files, 'file')}, the ledger up to block {made.height}."
+    )
+    screen.line(
+        "It was read back and is whole. It holds the node's keys: keep it, and its passphrase, as you keep those."
+    )
+    screen.next(f"tally node restore {shlex.quote(str(file))} --home NEWHOME   (to rehearse it)")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    home: HomeOption = HOME,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a node's home back from a backup, checking all of it."""
+    from tallystick.node.access import ask_passphrase
+    from tallystick.node.backup import restore as read_backup
+
+    screen = Screen(as_json)
+    passphrase = ask_passphrase(passphrase_file, purpose="the backup")
+    with screen.progress("restoring") as progress:
+        made = read_backup(file, home, passphrase, progress)
+    screen.document(
+        {
+            "home": str(made.home.path),
+            "files": made.files,
+            "height": made.height,
+            "operations": made.operations,
+            "organisation": made.home.settings.node.organisation,
+        }
+    )
+    screen.line(
+        f"{made.home.path}: the node of {made.home.settings.node.organisation}, {count_of(made.files, 'file')}; "
+        f"{count_of(made.operations, 'operation')} in {count_of(made.height, 'block')} were replayed and hold."
+    )
+    screen.line("Never run the old and the restored node at once: they hold the same keys.")
+    screen.next(f"tally node run{at(home)}")
