@@ -1,0 +1,59 @@
+"""`python -m bench [NAME...] [--short]`: print the figures, one JSON line each; exit 1 where a goal is missed.
+
+Names: receipts, command, replay, http, embedded, delivery; all of them by default, in this order. With --short the sizes are
+a tenth: for a look whether it runs, the goals being those of the full sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from bench import command, delivery, embedded, figures, http, receipts, replay
+
+BENCHES: dict[str, Callable[..., Awaitable[None]]] = {
+    "receipts": receipts.run,
+    "command": command.run,
+    "replay": replay.run,
+    "http": http.run,
+    "embedded": embedded.run,
+    "delivery": delivery.run,
+}
+
+
+async def measure(names: list[str], *, short: bool, parent: Path | None) -> None:
+    """Run benches one after the other, each in a folder of its own that goes afterwards."""
+    for name in names:
+        folder = Path(tempfile.mkdtemp(prefix=f"tallystick-bench-{name}-", dir=parent))
+        try:
+            await BENCHES[name](folder, short=short)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="speed, memory and disk beside their goals")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--short", action="store_true", help="a tenth of the sizes")
+    parser.add_argument("--dir", type=Path, help="where to make the folders, on the disk that is to be measured")
+    given = parser.parse_args()
+    unknown = [name for name in given.names if name not in BENCHES]
+    if unknown:
+        parser.error(f"there is no bench {', '.join(unknown)}; choose from {', '.join(BENCHES)}")
+    # The client of the bench makes no cycles worth looking for while a clock runs.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
+    uvloop.run(measure(given.names or list(BENCHES), short=given.short, parent=given.dir))
+    return 0 if figures.all_met() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
