@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from tools import generate_cli_reference, generate_configuration_reference
+from tools import generate_cli_reference, generate_configuration_reference, generate_errors_reference
 from tools.tracked import ROOT, project_files
 
 EXAMPLE_TIMEOUT_S = 120
@@ -29,6 +30,11 @@ _REFERENCE_LINK = re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?(\S+?)>?\s*$")
 _HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 _HTML_ANCHOR = re.compile(r"<a\s+(?:id|name)=[\"']([^\"']+)[\"']")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+def _openapi() -> str:
+    document = importlib.import_module("tallystick.api").openapi()
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _ledger_tables() -> str:
@@ -47,7 +53,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/reference/configuration.md": _marked(
         generate_configuration_reference.generate, "tools/generate_configuration_reference.py"
     ),
+    "docs/reference/errors.md": _marked(generate_errors_reference.generate, "tools/generate_errors_reference.py"),
     "docs/reference/ledger-tables.md": _marked(_ledger_tables, "tallystick.store.schema"),
+    "docs/reference/openapi.json": _openapi,
 }
 
 

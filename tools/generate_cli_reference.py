@@ -19,7 +19,18 @@ INTRODUCTION = """\
 # The command line
 
 `tally NOUN VERB`. Exit codes: 0 done; 1 refused, or verification failed (the reason in one line on stderr, with a
-remedy); 2 bad usage; 3 node or network trouble. `--json` prints one JSON document instead of text.
+remedy); 2 bad usage; 3 node or network trouble; 130 stopped by Ctrl-C. `--json` prints one JSON document instead of
+text. `tally --install-completion` sets up completion for your shell.
+
+| environment | meaning |
+|---|---|
+| `TALLY_HOME` | home of the node, in place of `--home` |
+| `TALLY_URL` | API of a node elsewhere, used where no home is named |
+| `TALLY_API_KEY` | key for it |
+| `TALLY_ZONE` | path of the `zone.json` that it must show |
+| `TALLY_FINGERPRINT` | fingerprint of that file, where you have no copy of it |
+| `TALLY_PASSPHRASE`, `TALLY_PASSPHRASE_FILE` | passphrase of the node's keys, or where it is |
+| `NO_COLOR` | no colours, if it is set |
 """
 _TYPES = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
 
