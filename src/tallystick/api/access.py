@@ -76,14 +76,9 @@ def need_scope(principal: Principal, scope: str) -> None:
     Raises:
         AccessError: they do not.
     """
-    if not covers(principal, scope):
+    if not principal.covers(scope):
         what = "things that are not about one dataset" if scope == "*" else scope
         raise AccessError(
             f"the API key {principal.id} does not cover {what}",
             remedy="Use a key with a wider scope, or ask the node's operator for one.",
         )
-
-
-def covers(principal: Principal, scope: str) -> bool:
-    """Tell whether a key's scopes cover a dataset; a key without scopes covers nothing but reading."""
-    return principal.covers(scope)
