@@ -1,7 +1,8 @@
-"""Law 2 for members and keys: whatever is tried, by whichever key, in whatever order.
+"""Law 2 for members, keys and seats: whatever is tried, by whichever key, in whatever order.
 
-A model keeps what the events said of keys and members. An operation may take effect only if the model says that its key
-was good and held the role; the module's invariants hold after every step; a refused operation changes nothing.
+A model keeps what the events said of keys, members, validators and engines. An operation may take effect only if the
+model says that its key was good and held the role; the module's invariants hold after every step; a refused operation
+changes nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 from nacl.signing import SigningKey
 
 from tallystick.codec import tagged_hash
@@ -18,9 +20,12 @@ from tallystick.modules.organisations.ops import (
     AddKey,
     AdmitOrganisation,
     CancelRecovery,
+    DemoteValidator,
     FinishRecovery,
+    HandOver,
     NewKey,
     NewRecoveryKey,
+    PromoteValidator,
     ReinstateOrganisation,
     RenameOrganisation,
     RevokeKey,
@@ -29,9 +34,11 @@ from tallystick.modules.organisations.ops import (
     StartRecovery,
     SuspendOrganisation,
 )
+from tallystick.modules.organisations.queries import find_engine, get_zone, seatings
 from tallystick.modules.organisations.records import ORGANISATIONS
 from tests.support.zones import (
     BANK,
+    CITY,
     DAY,
     HOSPITAL,
     UNIVERSITY,
@@ -42,7 +49,8 @@ from tests.support.zones import (
     signing_key,
 )
 
-FOUNDERS = (HOSPITAL, UNIVERSITY, BANK)
+VALIDATORS = (HOSPITAL, UNIVERSITY, BANK)
+FOUNDERS = (*VALIDATORS, CITY)
 NEWCOMERS = ("harbour-school", "river-works")
 EVERYBODY = (*FOUNDERS, *NEWCOMERS)
 PURPOSES = ("registration", "security", "service", "system", "recovery")
@@ -54,17 +62,22 @@ choice = st.integers(0, 10_000)
 
 
 class Members(RuleBasedStateMachine):
-    """A zone of three validators, two newcomers, and every key that was ever made."""
+    """A zone of three validators and a fourth member, two newcomers, and every key that was ever made."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.zone = SignedSimulator(FOUNDERS, validators=FOUNDERS)
+        self.zone = SignedSimulator(FOUNDERS, validators=VALIDATORS)
         self.keys: dict[str, SigningKey] = {}
         self.rights: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.suspended: dict[str, bool] = {}
         self.recoveries: list[str] = ["rec-none"]
         self.waiting: dict[str, StartRecovery] = {}
         self.fresh = 0
+        self.orderer = HOSPITAL
+        self.validators = set(VALIDATORS)
+        self.engines: dict[str, str] = {}
+        self.retired: set[str] = set()
+        self.seated: dict[int, dict[str, str]] = {}
         for organisation in EVERYBODY:
             for purpose in PURPOSES:
                 key = signing_key(organisation, purpose)
@@ -106,10 +119,38 @@ class Members(RuleBasedStateMachine):
             return
         assert allowed
         for event in events:
-            self.note(plain(event), message)
+            told = plain(event)
+            if told["type"] in ("engine_set", "validator_promoted", "validator_demoted", "handed_over"):
+                self.note_seats(told)
+            elif told["type"] != "handover_agreed":
+                self.note(told, message)
+
+    def note_seats(self, event: dict[str, object]) -> None:
+        """Follow an event about engines and those who order."""
+        organisation = str(event.get("organisation", ""))
+        match event["type"]:
+            case "engine_set":
+                assert event["consensus"] not in self.retired
+                assert event["retired"] == (
+                    self.engines.get(organisation, "") if self.engines.get(organisation) != event["consensus"] else ""
+                )
+                self.retired |= {str(event["retired"])} - {""}
+                self.engines[organisation] = str(event["consensus"])
+            case "validator_promoted":
+                assert not self.suspended[organisation]
+                self.validators.add(organisation)
+            case "validator_demoted":
+                assert organisation != self.orderer
+                self.validators.remove(organisation)
+            case "handed_over":
+                assert not any(self.suspended[name] for name in self.validators)
+                self.orderer = ""
+        seats = {name: self.engines[name] for name in sorted(self.validators)} if not self.orderer else {}
+        if seats and seats != (self.seated[max(self.seated)] if self.seated else None):
+            self.seated[self.zone.height] = seats
 
     def note(self, event: dict[str, object], message: Message) -> None:
-        """Follow an event in the model."""
+        """Follow an event about members and keys."""
         organisation = str(event["organisation"])
         match event["type"]:
             case "organisation_admitted":
@@ -121,6 +162,7 @@ class Members(RuleBasedStateMachine):
             case "key_rotated":
                 self.rights[str(event["new"])] = self.rights.pop(str(event["old"]))
             case "organisation_suspended":
+                assert organisation not in (self.validators if not self.orderer else {self.orderer})
                 self.suspended[organisation] = True
             case "organisation_reinstated":
                 self.suspended[organisation] = False
@@ -201,14 +243,46 @@ class Members(RuleBasedStateMachine):
         wait_ms = 4 * DAY if waited else 1_000
         self.attempt(organisation, self.signer(organisation, role, number), message, wait_ms)
 
-    @rule(voter=st.sampled_from(FOUNDERS), about=organisations, number=choice, sensible=st.booleans())
+    def vote(self, voter: str, about: str, message: Message, number: int) -> None:
+        """Vote on a member: one of the members, or all validators but the one that it is about."""
+        wait_ms = 31 * DAY if number % 11 == 0 else 1_000
+        for name in sorted(self.validators - {about}) if number % 2 else [voter]:
+            self.attempt(name, self.signer(name, "registration", number // 2), message, wait_ms)
+
+    @rule(voter=organisations, about=organisations, number=choice, sensible=st.booleans())
     def judge(self, voter: str, about: str, number: int, sensible: bool) -> None:
         """Vote on suspending or reinstating, mostly as the case is."""
-        suspend = not self.suspended.get(about, False) if sensible else number % 2 == 0
+        suspend = not self.suspended.get(about, False) if sensible else number % 3 == 0
         message: Message = (
             SuspendOrganisation(organisation=about) if suspend else ReinstateOrganisation(organisation=about)
         )
-        self.attempt(voter, self.signer(voter, "registration", number), message)
+        self.vote(voter, about, message, number)
+
+    @rule(organisation=organisations, number=choice, again=st.booleans(), lent=st.booleans())
+    def announce(self, organisation: str, number: int, again: bool, lent: bool) -> None:
+        """Announce an engine: with its old key, one of anybody's, or a new one."""
+        owner = EVERYBODY[number % len(EVERYBODY)] if lent else organisation
+        purpose = f"consensus-{number % 3}" if again else f"consensus-fresh-{self.fresh + number}"
+        message = self.zone.engine(organisation, purpose, address=f"{number % 7}.example:26656")
+        if lent:
+            message = structs.replace(message, consensus=self.zone.engine(owner, purpose).consensus)
+        self.attempt(organisation, self.signer(organisation, "system", number), message)
+
+    @rule(voter=organisations, about=organisations, number=choice, sensible=st.booleans())
+    def place(self, voter: str, about: str, number: int, sensible: bool) -> None:
+        """Vote on a member's place among the validators, mostly as the case is."""
+        promote = about not in self.validators if sensible else number % 3 == 0
+        message: Message = PromoteValidator(organisation=about) if promote else DemoteValidator(organisation=about)
+        self.vote(voter, about, message, number)
+
+    @rule(number=choice, together=st.booleans())
+    def agree(self, number: int, together: bool) -> None:
+        """Agree to order together: one of the members, or all validators, with engines where they have none."""
+        for organisation in sorted(self.validators) if together else [EVERYBODY[number % len(EVERYBODY)]]:
+            if together and organisation not in self.engines:
+                message = self.zone.engine(organisation, f"consensus-fresh-{self.fresh + number}")
+                self.attempt(organisation, self.signer(organisation, "system", number), message)
+            self.attempt(organisation, self.signer(organisation, "registration", number), HandOver())
 
     @rule(organisation=organisations, number=choice, rename=st.booleans())
     def describe(self, organisation: str, number: int, rename: bool) -> None:
@@ -234,6 +308,19 @@ class Members(RuleBasedStateMachine):
             found = self.zone.rulebook.authority.find_rights(state, key)
             assert self.rights.get(key) == (None if found is None else (found.organisation, found.roles))
         assert sorted(self.suspended) == [key for key, _ in state.scan(ORGANISATIONS)]
+
+    @invariant()
+    def seats_agree(self) -> None:
+        """Who votes and orders, and with which keys and from which block on, is what the events said."""
+        state = self.zone.state
+        zone = get_zone(state)
+        assert (self.orderer, tuple(sorted(self.validators))) == (zone.orderer, zone.validators)
+        for organisation in EVERYBODY:
+            engine = find_engine(state, organisation)
+            assert self.engines.get(organisation) == (None if engine is None else engine.consensus)
+        assert self.seated == {
+            height: {seat.organisation: seat.consensus for seat in seating.seats} for height, seating in seatings(state)
+        }
 
 
 TestMembers = Members.TestCase

@@ -39,6 +39,8 @@ REMEDIES: dict[str, str] = {
     "cosignatures_out_of_order": _AGAIN,
     "unknown_member": _NEWER,
     "bad_cosignature": _ALARM,
+    "before_handover": "Make it anew from a node of the zone: tally receipt refresh FILE",
+    "other_history": _ALARM,
     "not_yet_witnessed": "Wait until more members have witnessed this part of the history, then export it again.",
     "operation_not_json": "Such an operation was refused when it came; there is nothing to prove but its hash.",
     "bad_version": _TRUST,

@@ -8,7 +8,7 @@ cosignature is of another member of that version, good, and of that history; and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -55,13 +55,21 @@ def version_for(chain: str, links: Sequence[TrustEntry], size: int, trust: Trust
     if chain != trust.chain:
         raise ReceiptError("other_zone", f"this is a proof of the zone {chain}, not of {trust.chain}")
     try:
-        version = trust.follow(links).version_at(size)
+        known = trust.follow(links)
+        version = known.version_at(size)
     except TrustError as error:
         reason = "unknown_version" if error.reason == "unknown_version" else "bad_link"
         raise ReceiptError(reason, error.message) from error
     if links and links[-1].version != version.number:
         raise ReceiptError("bad_link", "the versions carried do not end with the one that holds at this size")
-    return version
+    if size < known.shortest:
+        raise ReceiptError(
+            "before_handover",
+            f"this is a proof of a history of {size:,} entries; at {known.shortest:,} the order was handed over to all "
+            "validators, and earlier signatures count no more",
+        )
+    pinned = [later.root for later in known.versions if later.root is not None and later.since == size + 1]
+    return replace(version, last_root=pinned[-1]) if pinned else version
 
 
 class Backing(NamedTuple):
@@ -93,6 +101,10 @@ def check_head(head: Head, chain: str, version: Version, *, allow_unwitnessed: b
     if app_hash(head.state_root, head.history_root, head.size).hex() != header.app_hash:
         raise ReceiptError(
             "app_hash_mismatch", "what is proved does not lead to the app hash in the header: something was changed"
+        )
+    if version.last_root not in (None, head.history_root):
+        raise ReceiptError(
+            "other_history", "this is a proof of another history than the one whose order was handed over"
         )
     try:
         orderers = check_signatures(header, head.header_signatures, version.validators)

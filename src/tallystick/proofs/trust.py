@@ -176,6 +176,11 @@ class TrustFile:
                 return version
         return self.versions[0]
 
+    @property
+    def shortest(self) -> int:
+        """Size of the shortest history that proofs may be of: that at which the order was handed over, or 0."""
+        return max((version.since - 1 for version in self.versions if version.root is not None), default=0)
+
     def verify_chain(self) -> None:
         """Check the signatures of every version.
 
@@ -202,6 +207,7 @@ class TrustFile:
         height: int,
         since: int,
         needed: int | None = None,
+        root: bytes | None = None,
     ) -> TrustEntry:
         """Return the version that follows the newest one, not yet signed.
 
@@ -211,10 +217,18 @@ class TrustFile:
             height: of the block that makes it.
             since: history size from which it holds.
             needed: cosignatures that a receipt needs; see `default_needed`.
+            root: of the history before, where the order was handed over with this block.
         """
         number = self.latest.number + 1
         return difference(
-            self.latest.members, members, validators, number=number, height=height, since=since, needed=needed
+            self.latest.members,
+            members,
+            validators,
+            number=number,
+            height=height,
+            since=since,
+            needed=needed,
+            root=root,
         )
 
     def links_since(self, number: int, size: int) -> tuple[TrustEntry, ...]:

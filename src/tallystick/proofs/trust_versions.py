@@ -5,6 +5,7 @@ Rules:
 - A member is an organisation with one `system` key; no two members share a key.
 - `joined` and `left` are exactly the difference to the version before; a changed key is one of each.
 - Lists are sorted by organisation; heights and sizes never go back.
+- A version that has a root ends what was before: a proof of a shorter history than the root's is refused.
 - Every signature that is there must be good: one that is not makes the version bad, even if the others would do.
 """
 
@@ -23,7 +24,7 @@ from tallystick.keys import ED25519, Signer
 from tallystick.proofs.failures import TrustError
 from tallystick.proofs.forms import Natural, Positive
 from tallystick.proofs.headers import quorum
-from tallystick.proofs.hexadecimal import KEY_BYTES, SIGNATURE_BYTES, unhex
+from tallystick.proofs.hexadecimal import HASH_BYTES, KEY_BYTES, SIGNATURE_BYTES, unhex
 
 TRUST_TAG = b"tallystick/trust-v1\x00"
 FAULT_TOLERANT = 4
@@ -55,6 +56,8 @@ class TrustEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         needed: cosignatures of other members that a receipt needs.
         joined: members that the version before had not.
         left: members of the version before that it has not.
+        root: of the history of size `since` - 1, hex; only where the order was handed over to all validators then. Proofs
+            of a shorter history count no more: whoever stole the key of the one that ordered before can forge nothing.
         signatures: by members of the version before, sorted by organisation.
     """
 
@@ -65,6 +68,7 @@ class TrustEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     needed: Natural
     joined: tuple[Member, ...]
     left: tuple[Member, ...]
+    root: str | msgspec.UnsetType = msgspec.UNSET
     signatures: tuple[TrustSignature, ...]
 
 
@@ -79,6 +83,8 @@ class Version:
         validators: organisation -> `system` key of those who order.
         needed: cosignatures that a receipt needs.
         members: organisation -> `system` key, the validators' included.
+        root: of the history just before `since`, where proofs of a shorter one count no more.
+        last_root: of the last history that this version may be asked about, where a later one says it (`version_for`).
         hash: what signatures of this version are over, and the next one's continues.
     """
 
@@ -89,6 +95,8 @@ class Version:
     needed: int
     members: Mapping[str, bytes]
     hash: bytes
+    root: bytes | None = None
+    last_root: bytes | None = None
 
     @property
     def others(self) -> int:
@@ -217,10 +225,23 @@ def work_out(before: Version | None, genesis: bytes, entry: TrustEntry) -> Versi
     least = 1 if others and len(entry.validators) < FAULT_TOLERANT else 0
     if not least <= entry.needed <= others:
         raise TrustError("bad_quorum", f"version {number} needs {entry.needed} of {others} other members")
+    root = _root(entry, first=before is None)
     identity = entry_hash(before.hash if before is not None else genesis, entry)
     ordered = MappingProxyType({name: members[name] for name in sorted(members)})
     validators = MappingProxyType({name: members[name] for name in entry.validators})
-    return Version(number, entry.height, entry.since, validators, entry.needed, ordered, identity)
+    return Version(number, entry.height, entry.since, validators, entry.needed, ordered, identity, root)
+
+
+def _root(entry: TrustEntry, *, first: bool) -> bytes | None:
+    if isinstance(entry.root, msgspec.UnsetType):
+        return None
+    try:
+        root = unhex(entry.root, HASH_BYTES)
+    except MalformedError as error:
+        raise TrustError("bad_version", f"the root in version {entry.version}: {error.reason}") from None
+    if first or entry.since < 1:
+        raise TrustError("bad_version", f"version {entry.version} has a root, but no history before it")
+    return root
 
 
 def _key(member: Member) -> bytes:
@@ -240,6 +261,7 @@ def difference(
     height: int,
     since: int,
     needed: int | None,
+    root: bytes | None = None,
 ) -> TrustEntry:
     """Return the version that leads from some members to others, not yet signed."""
     joined = [name for name in sorted(members) if before.get(name) != members[name]]
@@ -252,5 +274,6 @@ def difference(
         needed=default_needed(len(members) - len(validators), len(validators)) if needed is None else needed,
         joined=tuple(Member(organisation=name, key=members[name].hex()) for name in joined),
         left=tuple(Member(organisation=name, key=before[name].hex()) for name in left),
+        root=msgspec.UNSET if root is None else root.hex(),
         signatures=(),
     )

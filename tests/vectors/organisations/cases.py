@@ -19,18 +19,10 @@ from tallystick.modules.organisations.ops.start_recovery import NewKey, NewRecov
 from tallystick.modules.organisations.ops.suspend_organisation import SuspendOrganisation
 from tests.support.zones import BANK, CITY, DAY, HOSPITAL, UNIVERSITY, Simulator, make_card, public_hex, signing_key
 from tests.vectors.generate_modules import Case, Step, step
+from tests.vectors.organisations.seats import SEATS
+from tests.vectors.organisations.zones import solo, three
 
 WAIT = 3 * DAY
-
-
-def solo() -> Simulator:
-    """Return a zone of two members of which the hospital orders and votes alone."""
-    return Simulator((HOSPITAL, UNIVERSITY))
-
-
-def three() -> Simulator:
-    """Return a zone of three validators, ordered by the hospital."""
-    return Simulator((HOSPITAL, UNIVERSITY, BANK), validators=(HOSPITAL, UNIVERSITY, BANK))
 
 
 def key_of(organisation: str, purpose: str) -> str:
@@ -641,4 +633,4 @@ SUSPENSION = [
         solo,
     ),
 ]
-CASES = [*ADMISSION, *KEYS, *FIELDS, *RECOVERY, *SUSPENSION]
+CASES = [*ADMISSION, *KEYS, *FIELDS, *RECOVERY, *SUSPENSION, *SEATS]

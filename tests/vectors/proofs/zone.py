@@ -260,11 +260,17 @@ class Zone:
         *,
         orderers: Sequence[str] = ("city",),
         needed: int | None = None,
+        handover: bool = False,
     ) -> TrustEntry:
-        """Return the next trust version, signed by `signers`, and follow it."""
+        """Return the next trust version, signed by `signers`, and follow it; with a handover it ends what was before."""
         keys = {name: self.key(name).public_key for name in members}
         entry = self.trust.next_entry(
-            keys, validators=orderers, height=len(self.headers), since=self.size, needed=needed
+            keys,
+            validators=orderers,
+            height=len(self.headers),
+            since=self.size + 1 if handover else self.size,
+            needed=needed,
+            root=self.tree.root(self.size) if handover else None,
         )
         for name in signers:
             entry = sign_entry(self.trust.latest.hash, entry, name, self.key(name))

@@ -1,8 +1,8 @@
 """The genesis document: what a zone begins with. Its SHA-256 is bound into every transaction's signature.
 
 Canonical JSON of `Genesis`. Rules: cards are in good form, signed by their own keys, sorted by organisation, without a
-repeated id or key; the orderer is among the validators and those among the cards; `chain` follows from all the rest, so
-that two different zones have different chain ids.
+repeated id or key; the orderer is among the validators and those among the cards; where there is no orderer, each
+validator has an engine; `chain` follows from all the rest, so that two different zones have different chain ids.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Annotated
 import msgspec
 
 from tallystick.codec import MalformedError, StrictDecoder, encode_json, tagged_hash
-from tallystick.codec.cards import SignedCard, check_display_name, check_signed_card
+from tallystick.codec.cards import SignedCard, check_address, check_display_name, check_signed_card
 from tallystick.errors import RejectedError
 from tallystick.machine import PARAMETERS, Parameters, State, verify_signature
+from tallystick.modules.organisations.engines import check_engine_form, check_engine_free, put_engine, put_seating
 from tallystick.modules.organisations.membership import check_free, put_member, roles_by_key
+from tallystick.modules.organisations.possession import check_key
 from tallystick.modules.organisations.records import ZONE, ZONE_KEY, Time, Zone
 
 MAX_GENESIS_BYTES = 1 << 20
@@ -33,6 +35,15 @@ _DIGITS = "0123456789"
 _SLUG_LENGTH = 40
 
 
+class FirstEngine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The distributed engine of a first validator; fields as in `records.Engine`."""
+
+    address: str
+    consensus: str
+    node: str
+    organisation: str
+
+
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a zone begins with.
 
@@ -40,8 +51,9 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         cards: of its first members, sorted by organisation.
         chain: chain id: a slug of the name and 8 hex characters of a hash over the rest.
         created: when it was made, ms.
+        engines: of the validators, sorted by organisation; left out where one organisation orders.
         name: how people call the zone.
-        orderer: the organisation that orders.
+        orderer: the organisation that orders alone; empty where the validators order together.
         parameters: limits; those left out are the defaults.
         validators: who votes on members, sorted.
         v: version of this format, 1.
@@ -50,6 +62,7 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cards: tuple[SignedCard, ...]
     chain: str
     created: Time
+    engines: tuple[FirstEngine, ...] = ()
     name: str
     orderer: str
     parameters: Parameters
@@ -77,6 +90,7 @@ def make_genesis(
     orderer: str,
     cards: Sequence[SignedCard],
     validators: Sequence[str] = (),
+    engines: Sequence[FirstEngine] = (),
     parameters: Parameters | None = None,
 ) -> bytes:
     """Return the bytes of a genesis document, checked.
@@ -87,6 +101,7 @@ def make_genesis(
         orderer: id of the organisation that orders; empty where the validators order together.
         cards: of the first members, in any order.
         validators: who votes on members; by default the orderer alone.
+        engines: of the validators, in any order, where they order together.
         parameters: limits, where the defaults will not do.
 
     Raises:
@@ -96,6 +111,7 @@ def make_genesis(
         cards=tuple(sorted(cards, key=lambda signed: signed.card.organisation)),
         chain="",
         created=created,
+        engines=tuple(sorted(engines, key=lambda engine: engine.organisation)),
         name=name,
         orderer=orderer,
         parameters=parameters or Parameters(),
@@ -140,6 +156,7 @@ def decode_genesis(data: bytes) -> Genesis:
         raise MalformedError("a validator is not a member")
     for signed in genesis.cards:
         check_signed_card(signed, verify_signature)
+    _check_engines(genesis)
     if genesis.chain != chain_of(genesis):
         raise MalformedError("the chain id does not follow from the genesis")
     return genesis
@@ -168,7 +185,34 @@ def genesis_writes(data: bytes) -> list[tuple[str, str, bytes]]:
         except RejectedError:
             raise MalformedError("two members have the same key") from None
         put_member(state, signed.card, genesis.created, 0)
+    for engine in genesis.engines:
+        try:
+            check_engine_free(state, engine.organisation, engine.consensus, engine.node)
+        except RejectedError as error:
+            raise MalformedError(f"two members have the same engine: {error.message}") from None
+        put_engine(state, engine.organisation, engine.consensus, engine.node, engine.address, genesis.created)
+    put_seating(state, 0, genesis.created)
     return [(collection, key, value) for collection, key, value in state.writes() if value is not None]
+
+
+def _check_engines(genesis: Genesis) -> None:
+    """Check that those who order together have engines, and nobody else.
+
+    Raises:
+        MalformedError: it is otherwise.
+    """
+    expected = () if genesis.orderer else genesis.validators
+    if tuple(engine.organisation for engine in genesis.engines) != expected:
+        raise MalformedError("the engines are not those of the validators that order together")
+    for engine in genesis.engines:
+        try:
+            check_key(engine.consensus, "consensus")
+            check_engine_form(engine.node)
+        except RejectedError as error:
+            raise MalformedError(f"an engine is not of its form: {error.message}") from None
+        if not engine.address:
+            raise MalformedError("an engine has no address")
+        check_address(engine.address)
 
 
 def _check_parameters(parameters: Parameters) -> None:

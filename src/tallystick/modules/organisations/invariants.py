@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tallystick.machine import State
-from tallystick.modules.organisations.queries import get_zone, ordering
+from tallystick.modules.organisations.queries import find_handover, get_zone, ordering, seatings
 from tallystick.modules.organisations.records import (
     CANDIDATES,
+    CONSENSUS_KEYS,
+    ENGINES,
     KEY_ROLES,
     KEYS,
     MAX_KEYS,
@@ -88,30 +90,78 @@ def _member_faults(organisation: Organisation, active: list[tuple[str, Key]]) ->
     return faults
 
 
-def votes_are_the_validators(state: State) -> list[str]:
-    """Only validators voted, each once a round, not on themselves, and what carried had more than two thirds."""
-    validators = get_zone(state).validators
+def votes_are_in_order(state: State) -> list[str]:
+    """Only members voted, each once a round, not on themselves; what carried did so at a time.
+
+    Who voted was a validator then, which the record alone does not tell once the validators have changed.
+    """
     broken: list[str] = []
     for key, candidate in state.scan(CANDIDATES):
         carried = candidate.status == "admitted"
-        faults = _vote_faults(candidate.votes, validators, carried)
+        faults = _vote_faults(state, candidate.votes, carried, candidate.admitted_at)
         if carried and not state.has(ORGANISATIONS, candidate.organisation):
             faults.append("it was admitted, but is no member")
         broken += [f"candidates/{key}: {fault}" for fault in faults]
     for key, motion in state.scan(MOTIONS):
-        voters = tuple(validator for validator in validators if validator != motion.organisation)
-        faults = _vote_faults(motion.votes, voters, motion.status == "carried")
+        faults = _vote_faults(state, motion.votes, motion.status == "carried", motion.carried_at)
+        if motion.organisation in motion.votes:
+            faults.append("its votes are not of others")
         broken += [f"motions/{key}: {fault}" for fault in faults]
     return broken
 
 
-def _vote_faults(votes: tuple[str, ...], voters: tuple[str, ...], carried: bool) -> list[str]:
+def _vote_faults(state: State, votes: tuple[str, ...], carried: bool, at: int | None) -> list[str]:
     faults: list[str] = []
-    if not votes or len(votes) != len(dict.fromkeys(votes)) or not all(vote in voters for vote in votes):
-        faults.append("its votes are not of validators, each once")
-    if carried != (3 * len(votes) > 2 * len(voters)):
-        faults.append("its status does not follow from its votes")
+    if (
+        not votes
+        or len(votes) != len(dict.fromkeys(votes))
+        or not all(state.has(ORGANISATIONS, vote) for vote in votes)
+    ):
+        faults.append("its votes are not of members, each once")
+    if carried != (at is not None):
+        faults.append("its status and its end disagree")
     return faults
+
+
+def engines_hold_their_keys(state: State) -> list[str]:
+    """Who orders together has an engine; each engine has the one key of its organisation that is not retired."""
+    broken: list[str] = []
+    zone = get_zone(state)
+    if not zone.orderer:
+        broken += [
+            f"engines/{name}: there is none, though it orders"
+            for name in zone.validators
+            if not state.has(ENGINES, name)
+        ]
+    live = {key: record for key, record in state.scan(CONSENSUS_KEYS) if record.retired_at is None}
+    engines = dict(state.scan(ENGINES))
+    for name, engine in engines.items():
+        key = live.pop(engine.consensus, None)
+        if engine.organisation != name or key is None or key.organisation != name:
+            broken.append(f"engines/{name}: its consensus key is not on record as its own")
+        if not state.has(ORGANISATIONS, name):
+            broken.append(f"engines/{name}: its organisation is no member")
+    broken += [f"consensus_keys/{key}: it is not retired, but no engine has it" for key in live]
+    if len({engine.node for engine in engines.values()}) != len(engines):
+        broken.append("engines: two have the same node id")
+    return broken
+
+
+def handover_holds(state: State) -> list[str]:
+    """The order was handed over exactly when nobody orders alone any more, by all that have a seat."""
+    handover = find_handover(state)
+    if handover is None:
+        return []
+    names = tuple(seat.organisation for seat in handover.seats)
+    done = handover.status == "done"
+    broken: list[str] = []
+    if done and (set(handover.votes) != set(names) or get_zone(state).orderer):
+        broken.append("handovers/zone: it is done, but not agreed to by all, or one orders alone")
+    if done != (handover.height is not None) or done != (handover.done_at is not None):
+        broken.append("handovers/zone: its status and its end disagree")
+    if len(set(handover.votes)) != len(handover.votes) or not set(handover.votes) <= set(names):
+        broken.append("handovers/zone: its votes are not of those with a seat, each once")
+    return broken
 
 
 def pointers_hold(state: State) -> list[str]:
@@ -124,6 +174,7 @@ def pointers_hold(state: State) -> list[str]:
             broken.append(f"organisations/{identifier}: it does not point at the recovery that waits")
         motion = None if organisation.motion is None else state.find(MOTIONS, organisation.motion)
         expected = "suspend" if organisation.status == "active" else "reinstate"
+        broken += _seat_motion_faults(state, identifier, organisation)
         if organisation.motion is not None and (
             motion is None or motion.status != "open" or motion.organisation != identifier
         ):
@@ -136,4 +187,34 @@ def pointers_hold(state: State) -> list[str]:
     return broken
 
 
-INVARIANTS = (zone_is_one, members_hold_their_keys, votes_are_the_validators, pointers_hold)
+def seats_are_taken(state: State) -> list[str]:
+    """The last seating is of those who order together, with the keys of their engines; there is none before."""
+    zone = get_zone(state)
+    listed = seatings(state)
+    if zone.orderer:
+        return ["seatings: there are some, but one organisation orders alone"] if listed else []
+    now = [(name, engine.consensus) for name in zone.validators if (engine := state.find(ENGINES, name)) is not None]
+    if not listed or [(seat.organisation, seat.consensus) for seat in listed[-1][1].seats] != now:
+        return ["seatings: the last is not of those who order"]
+    return []
+
+
+def _seat_motion_faults(state: State, identifier: str, organisation: Organisation) -> list[str]:
+    if organisation.seat_motion is None:
+        return []
+    motion = state.find(MOTIONS, organisation.seat_motion)
+    expected = "demote" if identifier in get_zone(state).validators else "promote"
+    if motion is None or (motion.status, motion.organisation, motion.question) != ("open", identifier, expected):
+        return [f"organisations/{identifier}: it does not point at an open motion on its place"]
+    return []
+
+
+INVARIANTS = (
+    zone_is_one,
+    members_hold_their_keys,
+    votes_are_in_order,
+    pointers_hold,
+    engines_hold_their_keys,
+    handover_holds,
+    seats_are_taken,
+)

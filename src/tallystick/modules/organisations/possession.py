@@ -1,9 +1,9 @@
 r"""Proofs of possession: a new key signs that it is meant for one organisation of one zone.
 
 Without it an organisation could register somebody else's public key and so keep its holder from ever registering it.
-The signed bytes are a tag and the tagged hash of chain id, organisation id and key. A key that a recovery announces signs
-under a tag of its own: proofs are public once recorded, and who stole a security key must not be able to register the
-announced keys first with `add_key`, and so block the recovery.
+The signed bytes are a tag and the tagged hash of chain id, organisation id and key. A key that a recovery announces, and
+one that an engine votes with, sign under tags of their own: proofs are public once recorded, and who stole a security key
+must not be able to register the announced keys first with `add_key`, and so block the recovery.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tallystick.modules.organisations.rejections import BAD_KEY, BAD_PROOF, BAD_
 
 PROOF_TAG = b"tallystick/key-proof-v1\x00"
 RECOVERY_PROOF_TAG = b"tallystick/recovery-key-proof-v1\x00"
+CONSENSUS_PROOF_TAG = b"tallystick/consensus-key-proof-v1\x00"
 
 _HEX = frozenset("0123456789abcdef")
 _SIGNATURE_CHARACTERS = 128
@@ -72,5 +73,22 @@ def check_possession(chain: str, organisation: str, key: str, proof: str, *, rec
         RejectedError: `bad_proof`.
     """
     message = possession_message(chain, organisation, key, recovery=recovery)
+    if not verify_signature(bytes.fromhex(key), message, bytes.fromhex(proof)):
+        raise BAD_PROOF()
+
+
+def consensus_possession_message(chain: str, organisation: str, key: str) -> bytes:
+    """Return what a consensus key signs to be announced by an organisation of a zone."""
+    digest = tagged_hash(b"tallystick/key-proof", chain.encode(), organisation.encode(), bytes.fromhex(key))
+    return CONSENSUS_PROOF_TAG + digest
+
+
+def check_consensus_possession(chain: str, organisation: str, key: str, proof: str) -> None:
+    """Check that a consensus key signed for this organisation and zone.
+
+    Raises:
+        RejectedError: `bad_proof`.
+    """
+    message = consensus_possession_message(chain, organisation, key)
     if not verify_signature(bytes.fromhex(key), message, bytes.fromhex(proof)):
         raise BAD_PROOF()

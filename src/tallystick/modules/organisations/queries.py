@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tallystick.machine import State
+from tallystick.modules.organisations.engines import seating_key
 from tallystick.modules.organisations.records import (
     CANDIDATES,
+    ENGINES,
+    HANDOVERS,
     KEYS,
     ORGANISATIONS,
     RECOVERIES,
+    SEATINGS,
     ZONE,
     ZONE_KEY,
     Candidate,
+    Engine,
+    Handover,
     Key,
     Organisation,
     Recovery,
+    Seating,
     Zone,
 )
 
@@ -111,3 +118,34 @@ def find_recovery(state: State, organisation: str) -> tuple[str, Recovery] | Non
     if found is None or found.recovering is None:
         return None
     return found.recovering, state.get(RECOVERIES, found.recovering)
+
+
+def engines(state: State) -> list[Engine]:
+    """Return the distributed engines that members have announced, by organisation."""
+    return [engine for _, engine in state.scan(ENGINES)]
+
+
+def find_engine(state: State, organisation: str) -> Engine | None:
+    """Return the engine that an organisation has announced."""
+    return state.find(ENGINES, organisation)
+
+
+def seatings(state: State) -> list[tuple[int, Seating]]:
+    """Return who ordered together, each with the height of the block after which they did, oldest first."""
+    return [(int(key), seating) for key, seating in state.scan(SEATINGS)]
+
+
+def find_seating(state: State, height: int) -> Seating | None:
+    """Return who orders together from the block after a height on, if this block changed it."""
+    return state.find(SEATINGS, seating_key(height))
+
+
+def find_handover(state: State) -> Handover | None:
+    """Return the passing of the order to all validators: asked for, or done."""
+    return state.find(HANDOVERS, ZONE_KEY)
+
+
+def handed_over_at(state: State) -> int | None:
+    """Return the block in which the order was handed over to all validators; None where that did not happen."""
+    handover = find_handover(state)
+    return None if handover is None else handover.height

@@ -25,17 +25,18 @@ Hash = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
 Signature = Annotated[str, msgspec.Meta(min_length=128, max_length=128)]
 OrganisationId = Annotated[str, msgspec.Meta(max_length=40)]
 Role = Annotated[str, msgspec.Meta(max_length=20)]
+Question = Literal["suspend", "reinstate", "promote", "demote"]
 Roles = Annotated[tuple[Role, ...], msgspec.Meta(min_length=1, max_length=len(KEY_ROLES))]
 
 
 class Zone(Record, kw_only=True):
-    """The zone itself; set by its genesis.
+    """The zone itself: set by its genesis; votes change who validates and who orders.
 
     Attributes:
         name: how people call it.
         chain: chain id.
         created_at: when it was made.
-        orderer: the organisation that orders; empty where the validators order together.
+        orderer: the organisation that orders alone; empty where the validators order together.
         validators: the organisations that vote on members, sorted.
     """
 
@@ -61,7 +62,8 @@ class Organisation(Record, kw_only=True):
         admitted_at: when it became a member.
         admitted_height: in which block; 0 for the genesis.
         suspended_at: when it was suspended, while it is.
-        motion: id of the motion being voted on, if any.
+        motion: id of the motion on suspending or reinstating it, if one is open.
+        seat_motion: id of the motion on its place among the validators, if one is open.
         recovering: id of the recovery that waits, if any.
     """
 
@@ -77,6 +79,7 @@ class Organisation(Record, kw_only=True):
     admitted_height: Time
     suspended_at: Time | None = None
     motion: str | None = None
+    seat_motion: str | None = None
     recovering: str | None = None
 
 
@@ -119,7 +122,7 @@ class Candidate(Record, kw_only=True):
 
 
 class Motion(Record, kw_only=True):
-    """A vote on suspending or reinstating a member.
+    """A vote on a member: on suspending or reinstating it, or on its place among the validators.
 
     Attributes:
         organisation: whom it is about.
@@ -132,7 +135,7 @@ class Motion(Record, kw_only=True):
     """
 
     organisation: str
-    question: Literal["suspend", "reinstate"]
+    question: Question
     votes: tuple[str, ...]
     opened_at: Time
     closes_at: Time
@@ -174,9 +177,86 @@ class Recovery(Record, kw_only=True):
     ended_at: Time | None = None
 
 
+class Engine(Record, kw_only=True):
+    """The distributed engine that an organisation runs.
+
+    Attributes:
+        organisation: whose it is.
+        consensus: Ed25519 key that it votes with on blocks, where the organisation is one of those who order.
+        node: how other engines know it: the first 20 bytes of the SHA-256 of its Ed25519 node key.
+        address: `host:port` where it listens to other engines.
+        announced_at: from when this is so.
+    """
+
+    organisation: str
+    consensus: str
+    node: str
+    address: str
+    announced_at: Time
+
+
+class ConsensusKey(Record, kw_only=True):
+    """A consensus key that was announced; no engine ever takes it up again once it was replaced.
+
+    Attributes:
+        organisation: who announced it.
+        added_at: when.
+        retired_at: when it was replaced, if it was.
+    """
+
+    organisation: str
+    added_at: Time
+    retired_at: Time | None = None
+
+
+class Seat(Record, kw_only=True):
+    """A place among those who order together, and the key that votes from it."""
+
+    organisation: str
+    consensus: str
+
+
+class Seating(Record, kw_only=True):
+    """Who orders together from the block after one on; its key is that block's height, 12 digits.
+
+    Attributes:
+        seats: sorted by organisation.
+        since: time of that block.
+    """
+
+    seats: tuple[Seat, ...]
+    since: Time
+
+
+class Handover(Record, kw_only=True):
+    """The passing of the order from one organisation to all validators, which each of them agreed to.
+
+    Attributes:
+        seats: who will order, sorted, and with which keys; an agreement is to exactly these.
+        votes: validators that agreed, in the order of their votes.
+        opened_at: when the round began.
+        closes_at: until when votes count for this round.
+        status: open or done.
+        height: the last block of the organisation that ordered alone, once it is done.
+        done_at: when it was.
+    """
+
+    seats: tuple[Seat, ...]
+    votes: tuple[str, ...]
+    opened_at: Time
+    closes_at: Time
+    status: Literal["open", "done"]
+    height: Time | None = None
+    done_at: Time | None = None
+
+
 ZONE = Collection("zone", Zone, "the zone itself: one record")
 ORGANISATIONS = Collection("organisations", Organisation, "members as they are now, by id")
 KEYS = Collection("keys", Key, "every public key that was ever registered, by its hex")
 CANDIDATES = Collection("candidates", Candidate, "cards that validators vote on, by fingerprint")
-MOTIONS = Collection("motions", Motion, "votes on suspending and reinstating members, by short id")
+MOTIONS = Collection("motions", Motion, "votes on members and their places among the validators, by short id")
 RECOVERIES = Collection("recoveries", Recovery, "replacements of keys by a recovery key, by short id")
+ENGINES = Collection("engines", Engine, "the distributed engine of each organisation that runs one, by its id")
+CONSENSUS_KEYS = Collection("consensus_keys", ConsensusKey, "every consensus key that was ever announced, by its hex")
+HANDOVERS = Collection("handovers", Handover, "the passing of the order to all validators: one record")
+SEATINGS = Collection("seatings", Seating, "who ordered together, and from which block on, by its height")

@@ -25,9 +25,17 @@ RECOVERY_WAITS = Rejection(1018, "recovery_waits", "the recovery {recovery} wait
 NO_RECOVERY = Rejection(1019, "no_recovery", "no recovery of {organisation} waits")
 RECOVERY_NOT_READY = Rejection(1020, "recovery_not_ready", "the recovery may be finished from {ready_at} ms on")
 OWN_CASE = Rejection(1021, "own_case", "{organisation} does not vote on itself")
-ORDERER_STAYS = Rejection(1022, "orderer_stays", "{organisation} orders this zone and cannot be suspended")
+ORDERER_STAYS = Rejection(1022, "orderer_stays", "{organisation} orders this zone and cannot be voted out")
 ALREADY_SUSPENDED = Rejection(1023, "already_suspended", "{organisation} is suspended already")
 NOT_SUSPENDED = Rejection(1024, "not_suspended", "{organisation} is not suspended")
+BAD_ENGINE = Rejection(1025, "bad_engine", "the engine's {field} is not of its form")
+ENGINE_TAKEN = Rejection(1026, "engine_taken", "the engine's {field} is, or was, on record already; take a new one")
+ALREADY_VALIDATOR = Rejection(1027, "already_validator", "{organisation} is a validator already")
+NO_VALIDATOR = Rejection(1028, "no_validator", "{organisation} is not a validator")
+NO_ENGINE = Rejection(1029, "no_engine", "{organisation} has announced no engine")
+IS_SUSPENDED = Rejection(1030, "is_suspended", "{organisation} is suspended")
+LAST_VALIDATOR = Rejection(1031, "last_validator", "nobody would be left to order and to vote")
+ORDER_TOGETHER = Rejection(1032, "order_together", "the validators of this zone order together already")
 
 REJECTIONS: tuple[Rejection, ...] = (
     BAD_CARD,
@@ -54,4 +62,12 @@ REJECTIONS: tuple[Rejection, ...] = (
     ORDERER_STAYS,
     ALREADY_SUSPENDED,
     NOT_SUSPENDED,
+    BAD_ENGINE,
+    ENGINE_TAKEN,
+    ALREADY_VALIDATOR,
+    NO_VALIDATOR,
+    NO_ENGINE,
+    IS_SUSPENDED,
+    LAST_VALIDATOR,
+    ORDER_TOGETHER,
 )

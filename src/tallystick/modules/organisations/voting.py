@@ -1,17 +1,21 @@
-"""Counting votes: more than two thirds of the validators that may vote."""
+"""Counting votes: more than two thirds of the validators that may vote.
+
+The validators may change while a round is open. A vote counts as long as its author is one of them, and where the votes
+that are there come to suffice by such a change, whoever votes next carries it, though it is for the second time.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from tallystick.machine import Context, State
 from tallystick.modules.organisations.queries import get_zone
-from tallystick.modules.organisations.records import MOTIONS, VOTE_PERIOD_MS, Motion, Organisation
+from tallystick.modules.organisations.records import MOTIONS, VOTE_PERIOD_MS, Motion, Organisation, Question
 from tallystick.modules.organisations.rejections import ALREADY_VOTED, NOT_VALIDATOR, OWN_CASE
 
-Question = Literal["suspend", "reinstate"]
+_SEAT = ("promote", "demote")
 
 
 def get_validators(state: State, ctx: Context) -> tuple[str, ...]:
@@ -26,9 +30,27 @@ def get_validators(state: State, ctx: Context) -> tuple[str, ...]:
     return validators
 
 
+def counted(votes: tuple[str, ...], voters: tuple[str, ...]) -> int:
+    """Return how many of `voters` are among `votes`."""
+    return sum(1 for voter in voters if voter in votes)
+
+
 def is_carried(votes: tuple[str, ...], voters: tuple[str, ...]) -> bool:
     """Tell whether more than two thirds of `voters` are among `votes`."""
-    return 3 * sum(1 for voter in voters if voter in votes) > 2 * len(voters)
+    return 3 * counted(votes, voters) > 2 * len(voters)
+
+
+def add_vote(votes: tuple[str, ...], voter: str, voters: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the votes of a round with one more; the same ones where they suffice already.
+
+    Raises:
+        RejectedError: `already_voted`.
+    """
+    if voter not in votes:
+        return (*votes, voter)
+    if not is_carried(votes, voters):
+        raise ALREADY_VOTED(organisation=voter)
+    return votes
 
 
 class Round(NamedTuple):
@@ -37,11 +59,13 @@ class Round(NamedTuple):
     Attributes:
         identifier: its id; "" where this vote opens a new one.
         motion: with the vote.
+        votes: how many of those who may vote did.
         voters: how many may vote.
     """
 
     identifier: str
     motion: Motion
+    votes: int
     voters: int
 
 
@@ -52,7 +76,7 @@ def get_round(state: State, ctx: Context, organisation: Organisation, question: 
         state: what to read.
         ctx: who votes, and when.
         organisation: whom it is about; it has no vote.
-        question: what is asked; the open motion, if there is one, asks the same.
+        question: what is asked; the open motion of this kind, if there is one, asks the same.
 
     Raises:
         RejectedError: the signer is not a validator, votes on itself, or has voted.
@@ -61,7 +85,7 @@ def get_round(state: State, ctx: Context, organisation: Organisation, question: 
     if ctx.organisation == organisation.organisation:
         raise OWN_CASE(organisation=ctx.organisation)
     voters = tuple(validator for validator in validators if validator != organisation.organisation)
-    identifier = organisation.motion or ""
+    identifier = (organisation.seat_motion if question in _SEAT else organisation.motion) or ""
     motion = state.get(MOTIONS, identifier) if identifier else None
     if motion is None or ctx.time > motion.closes_at:
         identifier = ""
@@ -73,13 +97,11 @@ def get_round(state: State, ctx: Context, organisation: Organisation, question: 
             closes_at=ctx.time + VOTE_PERIOD_MS,
             status="open",
         )
-    if ctx.organisation in motion.votes:
-        raise ALREADY_VOTED(organisation=ctx.organisation)
-    votes = (*motion.votes, ctx.organisation)
+    votes = add_vote(motion.votes, ctx.organisation, voters)
     motion = msgspec.structs.replace(motion, votes=votes)
     if is_carried(votes, voters):
         motion = msgspec.structs.replace(motion, status="carried", carried_at=ctx.time)
-    return Round(identifier, motion, len(voters))
+    return Round(identifier, motion, counted(votes, voters), len(voters))
 
 
 def put_round(state: State, ctx: Context, voted: Round) -> str:

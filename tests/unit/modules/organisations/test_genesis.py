@@ -10,7 +10,7 @@ from tallystick.machine import PARAMETERS, Parameters, State
 from tallystick.modules import decode_genesis, genesis_writes
 from tallystick.modules.organisations import queries
 from tallystick.modules.organisations.genesis import chain_of
-from tallystick.modules.organisations.records import KEYS, ORGANISATIONS, ZONE
+from tallystick.modules.organisations.records import CONSENSUS_KEYS, KEYS, ORGANISATIONS, ZONE
 from tests.support.zones import (
     BANK,
     CITY,
@@ -19,6 +19,7 @@ from tests.support.zones import (
     UNIVERSITY,
     MemoryReader,
     make_card,
+    make_engine,
     make_genesis,
     public_hex,
     signing_key,
@@ -66,6 +67,27 @@ def test_validators_order_together_where_no_orderer_is_named():
     assert decode_genesis(data).chain != decode_genesis(make_genesis(PAIR)).chain
 
 
+def test_engines_of_those_who_order_together_are_announced_with_the_genesis():
+    """Each validator has its engine, its consensus key on record and a seat from the first block on."""
+    together = (HOSPITAL, BANK, UNIVERSITY)
+    state = written(make_genesis((HOSPITAL, UNIVERSITY, BANK, CITY), orderer="", validators=together))
+
+    engines = [make_engine(name) for name in together]
+    assert engines == sorted(engines, key=lambda engine: engine.organisation)
+    found = queries.engines(state)
+    told = [(engine.organisation, engine.consensus, engine.node, engine.address) for engine in found]
+    assert [(engine.organisation, engine.consensus, engine.node, engine.address) for engine in engines] == told
+    assert [START] * 3 == [engine.announced_at for engine in found]
+    assert sorted(engine.consensus for engine in engines) == [key for key, _ in state.scan(CONSENSUS_KEYS)]
+    ((height, seating),) = queries.seatings(state)
+    assert (0, START) == (height, seating.since)
+    assert [(engine.organisation, engine.consensus) for engine in engines] == [
+        (seat.organisation, seat.consensus) for seat in seating.seats
+    ]
+    assert [] == queries.seatings(written(make_genesis(PAIR)))
+    assert b"engines" not in make_genesis(PAIR)
+
+
 def test_one_orders_however_many_vote():
     """Where an orderer is named, it alone orders; the validators vote."""
     state = written(make_genesis((HOSPITAL, UNIVERSITY, BANK), validators=(HOSPITAL, UNIVERSITY, BANK)))
@@ -110,6 +132,12 @@ def _changed(**changes: object) -> bytes:
     return encode_json(msgspec.structs.replace(genesis, chain=chain_of(genesis)))
 
 
+def _together(**engine: str) -> bytes:
+    """Return a genesis of two that order together, with another value in the second one's engine."""
+    engines = (make_engine(HOSPITAL), msgspec.structs.replace(make_engine(UNIVERSITY), **engine))
+    return _changed(orderer="", validators=PAIR, engines=engines)
+
+
 def _forged() -> tuple[object, ...]:
     signed = make_card(UNIVERSITY)
     forged = msgspec.structs.replace(signed, card=msgspec.structs.replace(signed.card, name="Forged"))
@@ -145,6 +173,18 @@ def _sharing() -> tuple[object, ...]:
         _changed(orderer="", validators=()),
         _changed(orderer="", validators=(HOSPITAL, "nobody")),
         _changed(orderer="", validators=(UNIVERSITY, HOSPITAL)),
+        _changed(orderer="", validators=PAIR),
+        _changed(orderer="", validators=PAIR, engines=(make_engine(HOSPITAL),)),
+        _changed(orderer="", validators=PAIR, engines=(make_engine(UNIVERSITY), make_engine(HOSPITAL))),
+        _changed(orderer="", validators=(HOSPITAL,), engines=(make_engine(HOSPITAL), make_engine(UNIVERSITY))),
+        _changed(engines=(make_engine(HOSPITAL),)),
+        _together(organisation=BANK),
+        _together(consensus="AB" * 32),
+        _together(consensus="ab" * 31),
+        _together(node="AB" * 20),
+        _together(node="ab" * 21),
+        _together(address=""),
+        _together(address="university.example"),
         _changed(cards=()),
         _changed(cards=(make_card(UNIVERSITY), make_card(HOSPITAL))),
         _changed(cards=(make_card(HOSPITAL), make_card(HOSPITAL))),
@@ -167,6 +207,21 @@ def test_shared_key_is_refused():
     """Two members cannot begin with one key."""
     with pytest.raises(MalformedError, match="same key"):
         genesis_writes(_changed(cards=_sharing()))
+
+
+@pytest.mark.parametrize(
+    ("engine", "sentence"),
+    [
+        ({"consensus": make_engine(HOSPITAL).consensus}, "consensus key"),
+        ({"consensus": public_hex(signing_key(HOSPITAL, "service"))}, "consensus key"),
+        ({"node": make_engine(HOSPITAL).node}, "node id"),
+    ],
+)
+def test_shared_engine_is_refused(engine, sentence):
+    """No two validators begin with one engine, and none votes with a key that signs for a member."""
+    assert genesis_writes(_together())
+    with pytest.raises(MalformedError, match=f"same engine.*{sentence}"):
+        genesis_writes(_together(**engine))
 
 
 def test_maker_refuses_what_it_could_not_read():

@@ -13,8 +13,8 @@ from tallystick.codec.cards import SignedCard, card_fingerprint, check_signed_ca
 from tallystick.machine import Context, Event, Message, Operation, State, verify_signature
 from tallystick.modules.organisations.membership import check_free, put_member, roles_by_key
 from tallystick.modules.organisations.records import CANDIDATES, ORGANISATIONS, VOTE_PERIOD_MS, Candidate
-from tallystick.modules.organisations.rejections import ALREADY_VOTED, BAD_CARD, ORGANISATION_EXISTS
-from tallystick.modules.organisations.voting import get_validators, is_carried
+from tallystick.modules.organisations.rejections import BAD_CARD, ORGANISATION_EXISTS
+from tallystick.modules.organisations.voting import add_vote, counted, get_validators, is_carried
 
 
 class AdmitOrganisation(Message, kw_only=True, tag="admit_organisation"):
@@ -72,10 +72,8 @@ def apply(state: State, ctx: Context, msg: AdmitOrganisation) -> list[Event]:
         status="open",
     )
     candidate = found if found is not None and ctx.time <= found.closes_at else fresh
-    if ctx.organisation in candidate.votes:
-        raise ALREADY_VOTED(organisation=ctx.organisation)
+    votes = add_vote(candidate.votes, ctx.organisation, validators)
     # WRITE
-    votes = (*candidate.votes, ctx.organisation)
     carried = is_carried(votes, validators)
     candidate = msgspec.structs.replace(
         candidate,
@@ -92,7 +90,7 @@ def apply(state: State, ctx: Context, msg: AdmitOrganisation) -> list[Event]:
             organisation=card.organisation,
             fingerprint=fingerprint,
             voter=ctx.organisation,
-            votes=len(votes),
+            votes=counted(votes, validators),
             validators=len(validators),
         )
     ]

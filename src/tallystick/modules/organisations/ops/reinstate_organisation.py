@@ -73,7 +73,7 @@ def apply(state: State, ctx: Context, msg: ReinstateOrganisation) -> list[Event]
             organisation=msg.organisation,
             motion=motion,
             voter=ctx.organisation,
-            votes=len(voted.motion.votes),
+            votes=voted.votes,
             validators=voted.voters,
         )
     ]

@@ -76,7 +76,7 @@ def apply(state: State, ctx: Context, msg: SuspendOrganisation) -> list[Event]:
             organisation=msg.organisation,
             motion=motion,
             voter=ctx.organisation,
-            votes=len(voted.motion.votes),
+            votes=voted.votes,
             validators=voted.voters,
         )
     ]
