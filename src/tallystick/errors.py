@@ -6,6 +6,7 @@
         ├── ConfigurationError
         ├── StorageError
         ├── PeerError
+        │   └── QueueFullError
         ├── AccessError
         ├── IntegrityError
         └── UsageError
@@ -16,7 +17,7 @@ machines. A `NodeError` always says what to do next. Only these reach a user; no
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class TallystickError(Exception):
@@ -77,8 +78,35 @@ class StorageError(NodeError):
     """The disk, the database or a file cannot be used as it is."""
 
 
+class NotHeldError(StorageError):
+    """What is asked for is older than the block that this copy began from, and has not come yet."""
+
+    name: ClassVar[str] = "not_held"
+
+
 class PeerError(NodeError):
     """Another node, or the network between, did not do its part."""
+
+
+class QueueFullError(PeerError):
+    """An organisation has as much waiting to be ordered as it may; nothing of what it sent now was taken.
+
+    Attributes:
+        retry_after_s: seconds after which half of what waits is likely to be gone, 1 to 30.
+    """
+
+    name: ClassVar[str] = "queue_full"
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: int = 1) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_queue_full, (self.message, self.remedy, self.retry_after_s)
+
+
+def _rebuild_queue_full(message: str, remedy: str, retry_after_s: int) -> QueueFullError:
+    return QueueFullError(message, remedy=remedy, retry_after_s=retry_after_s)
 
 
 class AccessError(NodeError):

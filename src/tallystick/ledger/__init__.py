@@ -8,16 +8,19 @@ Rules of this room:
 """
 
 from tallystick.ledger.door import Ledger, LedgerEvent, NotYetWitnessedError
+from tallystick.ledger.gathering import Gathering, Placed
 from tallystick.ledger.ports import Ordering, Store
 from tallystick.ledger.trustkeeper import SignedVersion, TrustKeeper
 from tallystick.ledger.witness import ForkError, SizedCosignature, Witness
 
 __all__ = [
     "ForkError",
+    "Gathering",
     "Ledger",
     "LedgerEvent",
     "NotYetWitnessedError",
     "Ordering",
+    "Placed",
     "SignedVersion",
     "SizedCosignature",
     "Store",

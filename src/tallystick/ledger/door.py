@@ -172,7 +172,9 @@ class Ledger:
         """Submit transactions that are signed already; return what became of each, in order, when on disk or refused."""
         return await self._ordering.submit(transactions)
 
-    async def submit(self, messages: Sequence[Message], *, role: str = "service", atomic: bool = True) -> SubmittedRow:
+    async def submit(
+        self, messages: Sequence[Message | bytes], *, role: str = "service", atomic: bool = True
+    ) -> SubmittedRow:
         """Sign operations, submit them, and wait until they are in this node's own copy.
 
         Returns:
@@ -227,9 +229,12 @@ class Ledger:
         except ValueError:
             found = None
         if found is None or found[1] is None:
+            older = self.store.unknown_below()
             raise UsageError(
                 f"there is no transaction {transaction_id} on the history of this copy",
-                remedy="List what is recorded with `tally ledger log`.",
+                remedy=f"Ask another member's node: what is older than entry {older} has not come to this one yet."
+                if older
+                else "List what is recorded with `tally ledger log`.",
             )
         if self.store.find_operation(found[1] + index) is None:
             raise UsageError(f"transaction {transaction_id} has no operation {index}", remedy="Count from 0.")
@@ -248,6 +253,7 @@ class Ledger:
         """
         operation = self.store.find_operation(leaf)
         if operation is None:
+            self.store.check_held(leaf)
             raise UsageError(f"the history has no entry {leaf}", remedy="List it with `tally ledger log`.")
         trust = self.trust
         block, signatures, cosignatures = self._witnessed(leaf, trust)
@@ -275,7 +281,7 @@ class Ledger:
         """Return the block of the first checkpoint behind a leaf that enough members have signed, and what they signed."""
         best = 0
         needed = 0
-        for size, _, _, _ in self.store.checkpoints_from(leaf + 1):
+        for size, _, _, _ in self.store.checkpoints_from(max(leaf + 1, trust.shortest)):
             version = trust.version_at(size)
             block = self.store.block_of_size(size)
             assert block is not None  # noqa: S101 - a checkpoint is of a block's size

@@ -125,6 +125,12 @@ class Store(Protocol):
     def history_root(self, size: int) -> bytes | None:
         """Return the root at a size where a block ended."""
 
+    def unknown_below(self) -> int:
+        """Return the size under which this copy need not know the history's roots."""
+
+    def check_held(self, leaf: int) -> None:
+        """Refuse to speak of an operation that is older than this copy."""
+
     def find_operation(self, leaf: int) -> OperationRow | None:
         """Return one operation."""
 

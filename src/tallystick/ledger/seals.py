@@ -41,6 +41,13 @@ class SignedHeight(NamedTuple):
     signature: str
 
 
+class _Early(NamedTuple):
+    """A signature of a block that this copy has not reached, and whether the organisation itself brought it."""
+
+    signature: str
+    first_hand: bool
+
+
 class _Open:
     """A block that is not sealed yet."""
 
@@ -59,6 +66,9 @@ class Seals:
 
     Attributes:
         sealed: height of the last block with a quorum that is on disk.
+        contradictions: organisation -> first height of which it has itself brought a signature that is not of this copy's
+            header. It convinces nobody else: what the other header says is not known.
+        bad: how many signatures were handed in that are not their validator's.
     """
 
     def __init__(self, store: Store, trust: TrustKeeper) -> None:
@@ -71,9 +81,11 @@ class Seals:
         self._store = store
         self._trust = trust
         self._open: dict[int, _Open] = {}
-        self._early: dict[tuple[int, str], str] = {}
+        self._early: dict[tuple[int, str], _Early] = {}
         self._dirty: set[int] = set()
+        self.contradictions: dict[str, int] = {}
         self.sealed = 0
+        self.bad = 0
         last = store.last_block()
         if last is not None:
             self._resume(last.height)
@@ -107,36 +119,48 @@ class Seals:
         for place in [each for each in self._early if each[0] <= height]:
             early = self._early.pop(place)
             if place[0] == height:
-                self._take(height, block, place[1], early)
+                self._take(SignedHeight(height, place[1], early.signature), block, first_hand=early.first_hand)
         self._advance()
 
-    def add(self, given: SignedHeight) -> bool:
+    def add(self, given: SignedHeight, *, first_hand: bool = False) -> bool:
         """Take a signature from another node.
+
+        Args:
+            given: the signature.
+            first_hand: whether the node is that of the organisation that is said to have signed.
 
         Returns:
             whether it is good and new; one beyond this copy is kept for later.
         """
         block = self._open.get(given.height)
         if block is None:
-            self._keep_early(given)
+            self._keep_early(given, first_hand)
             return False
-        taken = self._take(given.height, block, given.organisation, given.signature)
+        taken = self._take(given, block, first_hand=first_hand)
         self._advance()
         return taken
 
-    def _keep_early(self, given: SignedHeight) -> None:
+    def _keep_early(self, given: SignedHeight, first_hand: bool) -> None:
         last = self._store.last_block()
         ahead = given.height - (0 if last is None else last.height)
         validators = self.validators_at(given.height)
         if len(validators) > 1 and given.organisation in validators and 0 < ahead <= MOST_EARLY // len(validators):
-            self._early[given.height, given.organisation] = given.signature
+            self._early[given.height, given.organisation] = _Early(given.signature, first_hand)
 
-    def _take(self, height: int, block: _Open, organisation: str, signature: str) -> bool:
-        key = block.validators.get(organisation)
-        if key is None or organisation in block.signatures or not verify_signature(block.header, signature, key):
+    def _take(self, given: SignedHeight, block: _Open, *, first_hand: bool) -> bool:
+        organisation, signature = given.organisation, given.signature
+        key, known = block.validators.get(organisation), block.signatures.get(organisation)
+        if key is None or (known is not None and (known.signature == signature or not first_hand)):
+            return False
+        if not verify_signature(block.header, signature, key):
+            self.bad += 1
+            if first_hand:
+                self.contradictions.setdefault(organisation, given.height)
+            return False
+        if known is not None:
             return False
         block.signatures[organisation] = HeaderSignature(organisation=organisation, signature=signature)
-        self._dirty.add(height)
+        self._dirty.add(given.height)
         return True
 
     def _advance(self) -> None:

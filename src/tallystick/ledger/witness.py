@@ -118,7 +118,7 @@ class Witness:
             note: as the orderer, or another node, gave it.
 
         Returns:
-            size, root, and height of the block; None while this copy is shorter than the checkpoint.
+            size, root, and height of the block; None while this copy is shorter than the checkpoint, or began later.
 
         Raises:
             PeerError: it is not a checkpoint that the orderer signed.
@@ -126,7 +126,7 @@ class Witness:
         """
         size, root, statement = self._read(note)
         last = self._store.last_block()
-        if last is None or size > last.size:
+        if last is None or size > last.size or size < self._store.unknown_below():
             return None
         block = self._store.block_of_size(size)
         if size and (block is None or block.history_root != root):
@@ -190,7 +190,7 @@ class Witness:
         if organisation == self._organisation:
             return False
         last = self._store.last_block()
-        if last is None or given.size > last.size:
+        if last is None or given.size > last.size or given.size < self._store.unknown_below():
             return False
         key = self.members_at(given.size).get(organisation)
         body = checkpoint_body(self._store.chain, given.size, given.root)

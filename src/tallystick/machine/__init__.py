@@ -8,6 +8,7 @@ Rules of this room:
 - A change of what it computes is a new rules version in the state, never an edit of an old one.
 """
 
+from tallystick.machine.beginning import Beginning, Head
 from tallystick.machine.context import Context
 from tallystick.machine.execution import (
     Block,
@@ -31,12 +32,14 @@ __all__ = [
     "MACHINE_REJECTIONS",
     "PARAMETERS",
     "Authority",
+    "Beginning",
     "Block",
     "BlockResult",
     "Collection",
     "Context",
     "EmittedEvent",
     "Event",
+    "Head",
     "LedgerState",
     "Message",
     "Module",

@@ -27,7 +27,7 @@ from tallystick.merkle.state import StateTree, StateUpdate
 from tallystick.merkle.state_buckets import BucketLoader, prefix_range
 from tallystick.merkle.state_hash import EMPTY, state_key, state_leaf
 from tallystick.merkle.state_proof import StateProof, verify_state_proof
-from tallystick.merkle.tile_builder import TileBuilder
+from tallystick.merkle.tile_builder import Edge, TileBuilder
 from tallystick.merkle.tiles import (
     TILE_WIDTH,
     Tile,
@@ -46,6 +46,7 @@ __all__ = [
     "EMPTY_ROOT",
     "TILE_WIDTH",
     "BucketLoader",
+    "Edge",
     "Frontier",
     "StateProof",
     "StateTree",

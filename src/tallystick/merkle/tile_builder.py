@@ -6,6 +6,8 @@ caller wants to publish: the partial bundle and tiles are written anew each time
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tallystick.merkle.log import HASH_BYTES, Frontier, leaf_hash, root_from_hashes
 from tallystick.merkle.tiles import (
     ENTRIES,
@@ -22,6 +24,20 @@ from tallystick.merkle.tiles import (
     read_entries,
     read_hashes,
 )
+
+
+class Edge(NamedTuple):
+    """All that a log needs of its past to go on growing, and to prove what comes: its unfinished bundle and tiles.
+
+    Attributes:
+        size: leaves so far.
+        entries: data of the leaves in the unfinished bundle.
+        levels: hashes in the unfinished tile of each level, lowest first.
+    """
+
+    size: int
+    entries: tuple[bytes, ...]
+    levels: tuple[tuple[bytes, ...], ...]
 
 
 class TileBuilder:
@@ -79,6 +95,35 @@ class TileBuilder:
         builder._flushed = [-1] * len(builder._levels)
         builder._has_partial = [True] * len(builder._levels)
         return builder
+
+    @classmethod
+    def from_edge(cls, edge: Edge) -> TileBuilder:
+        """Take up a log whose files from before are elsewhere; `frontier` tells whether the edge is of a known history.
+
+        Raises:
+            ValueError: the parts do not fit the size, or the entries not their hashes.
+        """
+        builder = cls()
+        builder.size = edge.size
+        count = 1
+        while edge.size >> (TILE_LEVELS * count):
+            count += 1
+        widths = [(edge.size >> (TILE_LEVELS * level)) % TILE_WIDTH for level in range(count)]
+        if [len(level) for level in edge.levels] != widths:
+            raise ValueError("hashes do not fit the size")
+        if any(len(part) != HASH_BYTES for level in edge.levels for part in level):
+            raise ValueError("not a hash")
+        if tuple(leaf_hash(entry) for entry in edge.entries) != edge.levels[0]:
+            raise ValueError("entries do not fit their hashes")
+        builder._entries = list(edge.entries)
+        builder._levels = [list(level) for level in edge.levels]
+        builder._flushed = [-1] * count
+        builder._has_partial = [True] * count
+        return builder
+
+    def edge(self) -> Edge:
+        """Return what `from_edge` needs to go on from here."""
+        return Edge(self.size, tuple(self._entries), tuple(tuple(level) for level in self._levels))
 
     def append(self, leaf_data: bytes, leaf: bytes) -> None:
         """Add one leaf.

@@ -19,9 +19,9 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from tallystick.errors import NodeError, PeerError, RejectedError
+from tallystick.errors import NodeError, PeerError, QueueFullError, RejectedError
 from tallystick.machine import Outcome
-from tallystick.ordering.solo import Submitted
+from tallystick.ordering.intake import Submitted
 
 log = structlog.get_logger("core")
 MAX_FRAME_BYTES = 64 << 20
@@ -43,6 +43,8 @@ def describe_error(error: RejectedError | NodeError) -> dict[str, Any]:
     """Return an error as it travels over the link."""
     if isinstance(error, RejectedError):
         return {"code": error.code, "name": error.name, "message": error.message, "fields": error.fields}
+    if isinstance(error, QueueFullError):
+        return {"message": error.message, "remedy": error.remedy, "retry_after_s": error.retry_after_s}
     return {"message": error.message, "remedy": error.remedy}
 
 
@@ -50,6 +52,8 @@ def rebuild_error(value: dict[str, Any]) -> RejectedError | NodeError:
     """Return the error that `describe_error` described."""
     if "code" in value:
         return RejectedError(value["code"], value["name"], value["message"], **value["fields"])
+    if "retry_after_s" in value:
+        return QueueFullError(value["message"], remedy=value["remedy"], retry_after_s=int(value["retry_after_s"]))
     return PeerError(value["message"], remedy=value["remedy"])
 
 
@@ -157,15 +161,16 @@ class LinkServer:
         path: Path,
         handlers: dict[str, Handler],
         *,
-        submit: Callable[[bytes], asyncio.Future[Submitted]] | None = None,
+        submit: Callable[[bytes, str], asyncio.Future[Submitted]] | None = None,
     ) -> None:
         """Prepare a server.
 
         Args:
             path: of the socket; at most about 100 bytes long, a limit of the operating system.
             handlers: what answers each kind of request; raises `RejectedError` or `NodeError` to refuse.
-            submit: takes one transaction of a `submit` request; raises like a handler. It is apart from the handlers
-                because thousands arrive a second and each may do without a task of its own.
+            submit: takes one transaction of a `submit` or `relay` request, and which member's node handed it in, or
+                nothing for this one; raises like a handler. It is apart from the handlers because thousands arrive a
+                second and each may do without a task of its own.
         """
         self._path = path
         self._handlers = handlers
@@ -207,13 +212,17 @@ class LinkServer:
     def answer(self, connection: _Served, number: int, kind: str, body: Any) -> None:
         """Answer one request of a connection."""
         if kind == "submit" and self._submit is not None and isinstance(body, list):
-            self._answer_submit(connection, number, body)
+            self._answer_submit(connection, number, body, "")
+            return
+        if kind == "relay" and self._submit is not None and isinstance(body, list) and len(body) == 2:
+            source, transactions = body
+            self._answer_submit(connection, number, transactions, source)
             return
         task = asyncio.get_running_loop().create_task(self._answer(connection, number, kind, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _answer_submit(self, connection: _Served, number: int, transactions: list[Any]) -> None:
+    def _answer_submit(self, connection: _Served, number: int, transactions: list[Any], source: str) -> None:
         """Submit all transactions of a request; answer when the last of them is on disk or refused."""
         answers: list[Any] = [None] * len(transactions)
         left = len(transactions)
@@ -229,7 +238,7 @@ class LinkServer:
             connection.send(frame(number, "ok", []))
         for position, raw in enumerate(transactions):
             try:
-                future = self._submit(raw if isinstance(raw, bytes) else b"")  # type: ignore[misc]
+                future = self._submit(raw if isinstance(raw, bytes) else b"", source)  # type: ignore[misc]
             except (RejectedError, NodeError) as error:
                 settle(position, describe_error(error))
             else:

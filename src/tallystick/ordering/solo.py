@@ -10,34 +10,36 @@ Order of steps, and what a crash between them leaves:
 6. tiles under `log/`, derived; missing ones are written at the next start.
 
 While a block is being made, what arrives waits and becomes the next block: no timer, so a lone client is not delayed
-and many clients share a sync to disk.
+and many clients share a sync to disk. Each organisation has a bounded queue, and they take turns (`intake`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from time import perf_counter
+from typing import Protocol
 
 from tallystick.codec import MalformedError
-from tallystick.errors import NodeError, PeerError, RejectedError, StorageError
+from tallystick.errors import NodeError, PeerError, StorageError
 from tallystick.keys import Signer
 from tallystick.machine import (
     Block,
     BlockResult,
     LedgerState,
-    Outcome,
     Rulebook,
+    State,
     Transaction,
     TransactionResult,
     decode_transaction,
     execute_block,
 )
 from tallystick.machine.parameters import PARAMETERS, PARAMETERS_KEY, Parameters
-from tallystick.machine.rejections import BAD_SIGNATURE, EXPIRED, EXPIRES_TOO_LATE, MALFORMED, REPEATED, WRONG_HISTORY
+from tallystick.machine.rejections import BLOCK_CAP, EXPIRED, EXPIRES_TOO_LATE, MALFORMED, REPEATED, WRONG_HISTORY
+from tallystick.ordering.fairness import BlockRoom, Share
+from tallystick.ordering.intake import SHARE, Intake, Submitted, Waiting
+from tallystick.ordering.meter import Meter, NoMeter
 from tallystick.ordering.verifier import SignatureVerifier
 from tallystick.proofs.headers import (
     Header,
@@ -49,36 +51,9 @@ from tallystick.proofs.headers import (
 )
 
 HEARTBEAT_MS = 600_000
-MAX_WAITING = 50_000
-# Signatures checked as one batch, and batches under way at a time: enough work for the checking process while a block is
-# made here, and early answers for the next block.
-_VERIFY_BATCH = 512
-_VERIFY_BATCHES = 4
 _TURNS_BETWEEN_BLOCKS = 6
 # Until the next try where a heartbeat could not be written; transactions are tried at once.
 _RETRY_SECONDS = 1.0
-
-
-class Submitted(NamedTuple):
-    """What became of a submitted transaction.
-
-    Attributes:
-        id: transaction id.
-        height: block that holds it.
-        first_leaf: index in the history of its first operation.
-        outcomes: one for each operation.
-    """
-
-    id: bytes
-    height: int
-    first_leaf: int
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclass(slots=True)
-class _Waiting:
-    transaction: Transaction
-    done: asyncio.Future[Submitted]
 
 
 class BlockSink(Protocol):
@@ -107,6 +82,8 @@ class Solo:
         previous: bytes,
         on_block: Callable[[BlockResult, bytes, bytes], None] | None = None,
         heartbeat_ms: int = HEARTBEAT_MS,
+        meter: Meter | None = None,
+        share: Share = SHARE,
     ) -> None:
         """Prepare an engine.
 
@@ -121,6 +98,8 @@ class Solo:
             previous: hash of the last header, or of the genesis.
             on_block: told of each block after it is on disk.
             heartbeat_ms: an empty block is made after so long without one, so that deadlines pass.
+            meter: takes measurements.
+            share: what one organisation may have waiting here.
         """
         self.state = state
         self._sink = sink
@@ -132,27 +111,29 @@ class Solo:
         self._previous = previous
         self._on_block = on_block
         self._heartbeat_ms = heartbeat_ms
-        self._incoming: deque[_Waiting] = deque()
-        self._ready: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
-        self._checked = asyncio.Event()
-        self._waiting_ids: dict[bytes, asyncio.Future[Submitted]] = {}
+        self._meter: Meter = meter or NoMeter()
+        self._intake = Intake(verifier.check, share=share)
         self._roots: dict[int, str] = {}
+        # Key -> the organisation that holds it, as of the last block.
+        self._holders: dict[bytes, str] = {}
         self._hold: NodeError | None = None
         self._parameters = (-1, Parameters())  # height that they were read at
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
 
     # --- submitting --------------------------------------------------------------------------------------------------
 
-    def submit(self, raw: bytes) -> asyncio.Future[Submitted]:
+    def submit(self, raw: bytes, source: str = "") -> asyncio.Future[Submitted]:
         """Admit a transaction; the future is done when it is on disk.
 
         The same bytes submitted twice while they wait share one future.
 
+        Args:
+            raw: its bytes.
+            source: the member whose node handed it in; by default this one.
+
         Raises:
             RejectedError: it cannot be accepted as it is.
-            PeerError: the queue is full; try again later.
+            QueueFullError: its organisation has its share waiting.
             NodeError: the engine is held (see `hold`).
         """
         if self._hold is not None:
@@ -161,28 +142,39 @@ class Solo:
             transaction = decode_transaction(raw, self.state.genesis_hash)
         except MalformedError as error:
             raise MALFORMED(reason=error.reason) from None
-        known = self._waiting_ids.get(transaction.id)
+        known = self._intake.find(transaction.id)
         if known is not None:
-            return known
+            return known.done
         self._admit(transaction)
-        if len(self._waiting_ids) >= MAX_WAITING:
-            raise PeerError("the orderer's queue is full", remedy="Try again in a second, with fewer in flight.")
-        done: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
-        self._waiting_ids[transaction.id] = done
-        self._incoming.append(_Waiting(transaction, done))
-        self._arrived.set()
-        return done
+        return self._intake.put(
+            transaction, organisation=self._holder(transaction.key), source=source or self._organisation
+        )
+
+    def _holder(self, key: bytes) -> str:
+        """Return the organisation that holds a key, or nothing: all strangers together have one share.
+
+        What a transaction calls itself does not count before its key is known to be that organisation's.
+        """
+        known = self._holders.get(key)
+        if known is None:
+            rights = self._rulebook.authority.find_rights(State(self.state.reader, self.state.tree), key.hex())
+            known = self._holders[key] = "" if rights is None else rights.organisation
+        return known
 
     def _admit(self, transaction: Transaction) -> None:
         payload = transaction.payload
+        parameters = self.parameters()
         now = max(self._clock_ms(), self.state.time)
         if payload.expires < now:
             raise EXPIRED()
-        limit = self.parameters().max_expires_ahead_ms
+        limit = parameters.max_expires_ahead_ms
         if payload.expires > now + limit:
             raise EXPIRES_TOO_LATE(limit_ms=limit)
         if transaction.id in self.state.accepted:
             raise REPEATED()
+        most = parameters.block_operations_per_organisation
+        if len(transaction.operations) > most:
+            raise BLOCK_CAP(organisation=payload.organisation, limit=most)
         seen = payload.seen
         if self._root_at(seen.size) != seen.root:
             raise WRONG_HISTORY(size=seen.size)
@@ -215,7 +207,7 @@ class Solo:
         A restored copy may be behind its witnesses: whatever it signed, a heartbeat too, could be a second history.
         """
         self._hold = reason
-        self._checked.set()
+        self._intake.ready.set()
 
     def continue_from(self, previous: bytes) -> None:
         """Go on behind a block that was taken back while held; the state is already after it.
@@ -225,18 +217,22 @@ class Solo:
         """
         self._previous = previous
         self._roots.clear()
+        self._holders.clear()
 
     @property
     def waiting(self) -> int:
         """Transactions admitted and not yet on disk."""
-        return len(self._waiting_ids)
+        return self._intake.waiting
+
+    def queues(self) -> dict[str, int]:
+        """Return how many transactions of each organisation wait here."""
+        return self._intake.queues()
 
     # --- running -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the loops in the running event loop."""
-        checking = [asyncio.create_task(self._check_signatures()) for _ in range(_VERIFY_BATCHES)]
-        self._tasks = [*checking, asyncio.create_task(self._make_blocks())]
+        self._tasks = [*self._intake.start(), asyncio.create_task(self._make_blocks())]
 
     async def run(self) -> None:
         """Return when the loops have ended; they do not end by themselves, so this raises what ended one."""
@@ -244,33 +240,13 @@ class Solo:
 
     async def stop(self) -> None:
         """Stop; what waits is refused with a clear error."""
-        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        error = PeerError("the orderer is stopping", remedy="Send the same transaction again when it is back.")
-        for item in (*self._incoming, *self._ready):
-            self._fail(item, error)
+        self._intake.fail_all(
+            PeerError("the orderer is stopping", remedy="Send the same transaction again when it is back.")
+        )
         await self._verifier.close()
-
-    async def _check_signatures(self) -> None:
-        """Move what arrived to what is ready, dropping bad signatures; one of several that take turns."""
-        while True:
-            while not self._incoming:
-                self._arrived.clear()
-                await self._arrived.wait()
-            batch = [self._incoming.popleft() for _ in range(min(len(self._incoming), _VERIFY_BATCH))]
-            try:
-                good = await self._verifier.check([item.transaction for item in batch])
-            except asyncio.CancelledError:
-                self._incoming.extendleft(reversed(batch))
-                raise
-            for item, passed in zip(batch, good, strict=True):
-                if passed:
-                    self._ready.append(item)
-                else:
-                    self._fail(item, BAD_SIGNATURE())
-            self._checked.set()
 
     async def _make_blocks(self) -> None:
         """Make a block of whatever is ready, again and again; an empty one when the heartbeat is due."""
@@ -278,15 +254,15 @@ class Solo:
             try:
                 # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the event.
                 async with asyncio.timeout(self._seconds_to_heartbeat()):
-                    await self._checked.wait()
+                    await self._intake.ready.wait()
             except TimeoutError:
                 if not self._make_block([]):
                     await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            self._checked.clear()
-            while self._ready:
+            self._intake.ready.clear()
+            while self._intake.queued:
                 if self._hold is not None:
-                    self._fail(self._ready.popleft(), self._hold)
+                    self._intake.fail_queued(self._hold)
                     continue
                 self._make_block(self._take())
                 # Let answers go out, new transactions come in, and what was checked meanwhile join the next block. A
@@ -300,37 +276,22 @@ class Solo:
             return None
         return max(0, self.state.time + self._heartbeat_ms - self._clock_ms()) / 1000 + 0.001
 
-    def _take(self) -> list[_Waiting]:
-        """Take waiting transactions up to the zone's size of a block, each organisation up to its cap."""
-        parameters = self.parameters()
-        taken: list[_Waiting] = []
-        later: list[_Waiting] = []
-        used: dict[str, int] = {}
-        total = 0
-        while self._ready and total < parameters.block_operations:
-            item = self._ready.popleft()
-            count = len(item.transaction.operations)
-            organisation = item.transaction.payload.organisation
-            if used.get(organisation, 0) + count > parameters.block_operations_per_organisation:
-                later.append(item)
-                if len(later) > parameters.block_operations:
-                    break
-                continue
-            used[organisation] = used.get(organisation, 0) + count
-            total += count
-            taken.append(item)
-        self._ready.extendleft(reversed(later))
-        return taken
+    def _take(self) -> list[Waiting]:
+        """Take turns up to the zone's size of a block, each organisation up to its cap."""
+        room = BlockRoom(self.parameters())
+        return self._intake.take(lambda item: room.take(item.organisation, len(item.transaction.operations)))
 
-    def _make_block(self, items: Sequence[_Waiting]) -> bool:
+    def _make_block(self, items: Sequence[Waiting]) -> bool:
         """Execute, sign, commit, acknowledge: one block; return whether it could be written."""
         state = self.state
         time = max(self._clock_ms(), state.time)
         block = Block(state.height + 1, time, tuple(item.transaction.raw for item in items))
         # Signatures were checked on arrival.
+        began = perf_counter()
         result = execute_block(
             state, block, self._rulebook, decoded=[item.transaction for item in items], verified=lambda _: True
         )
+        self._meter.observe("apply_seconds", perf_counter() - began)
         kept = [(item, done) for item, done in zip(items, result.results, strict=True) if done.refused is None]
         if items and not kept:
             self._acknowledge(items, result.results, block.height)
@@ -358,25 +319,19 @@ class Solo:
         except StorageError as error:
             # Nothing was written and the state is as before: say so, and try afresh with what comes next.
             for item, _ in kept:
-                self._fail(item, error)
+                self._intake.fail(item, error)
             return False
         result.commit_to(state)
+        self._holders.clear()
         self._previous = header_hash(header)
         self._acknowledge([item for item, _ in kept], result.results, block.height)
         if self._on_block is not None:
             self._on_block(result, encoded, signatures)
         return True
 
-    def _acknowledge(self, items: Sequence[_Waiting], results: Sequence[TransactionResult], height: int) -> None:
+    def _acknowledge(self, items: Sequence[Waiting], results: Sequence[TransactionResult], height: int) -> None:
         for item, done in zip(items, results, strict=True):
             if done.refused is not None:
-                self._fail(item, done.refused)
+                self._intake.fail(item, done.refused)
                 continue
-            self._waiting_ids.pop(item.transaction.id, None)
-            if not item.done.done():
-                item.done.set_result(Submitted(item.transaction.id, height, done.first_leaf, done.outcomes))
-
-    def _fail(self, item: _Waiting, error: RejectedError | NodeError) -> None:
-        self._waiting_ids.pop(item.transaction.id, None)
-        if not item.done.done():
-            item.done.set_exception(error)
+            self._intake.settle(item, Submitted(item.transaction.id, height, done.first_leaf, done.outcomes))

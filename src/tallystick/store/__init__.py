@@ -9,11 +9,13 @@ Rules of this room:
 """
 
 from tallystick.store.database import LedgerStore, StoredBlock, StoredOperation, open_reader
+from tallystick.store.faults import DamagedError
 from tallystick.store.schema import FORMAT_VERSION, ledger_tables_reference
 from tallystick.store.tilelog import TileLog
 
 __all__ = [
     "FORMAT_VERSION",
+    "DamagedError",
     "LedgerStore",
     "StoredBlock",
     "StoredOperation",

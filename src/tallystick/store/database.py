@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tallystick.codec import encode_own, sha256, tagged_hash
-from tallystick.errors import IntegrityError, StorageError
+from tallystick.errors import IntegrityError, NotHeldError, StorageError
 from tallystick.machine import BlockResult, LedgerState, Rulebook, decode_transaction, history_leaf
 from tallystick.machine.parameters import ACCEPTED
-from tallystick.merkle import Frontier, StateTree, leaf_hash, state_key, state_leaf
+from tallystick.merkle import Edge, Frontier, StateTree, TileBuilder, leaf_hash, state_key, state_leaf
 from tallystick.merkle.state_hash import ENTRY_BYTES
+from tallystick.store.base import Base, find_base, merged_height, read_edge, read_heads
+from tallystick.store.faults import REPAIR, broken, missing, read_meta, reading
 from tallystick.store.schema import FORMAT_VERSION, create_statements
 from tallystick.store.spill import EntryFile, SpooledParts
 
@@ -70,21 +72,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
         StorageError: there is none, or it is not a database.
     """
     if not path.is_file():
-        raise StorageError(f"there is no ledger at {path}", remedy="Name the node's home with --home, or make a zone.")
+        raise missing(path)
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         connection.execute("PRAGMA query_only = 1")
         connection.execute("SELECT 1 FROM meta").fetchone()
-    except sqlite3.Error as error:
-        raise _broken(path, error) from None
+    except (sqlite3.Error, UnicodeError) as error:
+        raise broken(path, error) from None
     return connection
-
-
-def _broken(path: Path, error: sqlite3.Error) -> StorageError:
-    return StorageError(
-        f"{path} cannot be used: {error}",
-        remedy="Free disk space or restore the file, then start again; `tally ledger check` names what is damaged.",
-    )
 
 
 class LedgerStore:
@@ -101,19 +96,31 @@ class LedgerStore:
         self._cache: dict[tuple[str, str], bytes | None] = {}
         self._connection = open_reader(path) if read_only else self._open_writer(path)
         self._caching = not read_only
-        meta = dict(self._connection.execute("SELECT name, value FROM meta"))
-        if meta.get("format") != str(FORMAT_VERSION):
-            raise StorageError(
-                f"{path} has format {meta.get('format')}, this program reads {FORMAT_VERSION}",
-                remedy="Use the version of Tallystick that wrote it.",
-            )
-        self.chain = meta["chain"]
-        self.genesis = meta["genesis"].encode()
-        self.genesis_hash = sha256(self.genesis)
+        self._base_roots: dict[int, bytes] | None = None
+        with reading(path):
+            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+            self.chain, self.genesis = read_meta(path, meta)
+            self.genesis_hash = sha256(self.genesis)
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Take note of what another connection of this process has written: the beginning, or older blocks."""
+        base = self.base
         row = self._connection.execute("SELECT max(seq) FROM transactions").fetchone()
-        self._last_transaction = row[0] or 0
+        self._last_transaction = max(row[0] or 0, base.transactions if base else 0)
         row = self._connection.execute("SELECT max(seq) FROM events").fetchone()
-        self._last_event = row[0] or 0
+        self._last_event = max(row[0] or 0, base.events if base else 0)
+        self._base_roots = None
+        self._cache.clear()
+
+    @property
+    def base(self) -> Base | None:
+        """The block that this copy began from, as long as it lacks what was before; None where it has everything."""
+        return find_base(self._connection)
+
+    def base_edge(self) -> Edge | None:
+        """Return the edge of the history after the block that this copy began from; None where it has everything."""
+        return None if self.base is None else read_edge(self._connection)
 
     @staticmethod
     def create(
@@ -146,7 +153,7 @@ class LedgerStore:
                 os.fsync(file.fileno())
             fresh.rename(path)
         except sqlite3.Error as error:
-            raise _broken(path, error) from None
+            raise broken(path, error) from None
         finally:
             fresh.unlink(missing_ok=True)
 
@@ -159,8 +166,8 @@ class LedgerStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 20000")
             connection.execute("PRAGMA cache_size = -65536")
-        except sqlite3.Error as error:
-            raise _broken(path, error) from None
+        except (sqlite3.Error, UnicodeError) as error:
+            raise broken(path, error) from None
         return connection
 
     def close(self) -> None:
@@ -212,7 +219,12 @@ class LedgerStore:
 
         Raises:
             IntegrityError: the file does not hold together.
+            StorageError: it cannot be read.
         """
+        with reading(self.path):
+            return self._loaded(frontier, max_cached_bytes)
+
+    def _loaded(self, frontier: Frontier | None, max_cached_bytes: int | None) -> LedgerState:
         entries = (
             (hashed := state_key(collection, key), state_leaf(hashed, sha256(value.encode())))
             for collection, key, value in self._connection.execute("SELECT collection, key, value FROM records")
@@ -229,7 +241,7 @@ class LedgerStore:
             if frontier.root() != last.history_root or tree.root != last.state_root:
                 raise IntegrityError(
                     f"{self.path} does not match its own last block ({last.height})",
-                    remedy="Run `tally ledger check` to find the damage; restore a backup or join anew.",
+                    remedy=REPAIR,
                 )
         state = LedgerState(
             chain=self.chain,
@@ -276,11 +288,8 @@ class LedgerStore:
 
     def _base_frontier(self) -> Frontier:
         """Return the edge of the history before the first block that this file holds: an empty one, or a snapshot's."""
-        row = self._connection.execute("SELECT value FROM meta WHERE name = 'frontier'").fetchone()
-        if row is None:
-            return Frontier()
-        size, *hashes = row[0].split()
-        return Frontier.from_hashes(int(size), [bytes.fromhex(part) for part in hashes])
+        edge = self.base_edge()
+        return Frontier() if edge is None else TileBuilder.from_edge(edge).frontier()
 
     # --- committing --------------------------------------------------------------------------------------------------
 
@@ -303,7 +312,7 @@ class LedgerStore:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise _broken(self.path, error) from None
+                raise broken(self.path, error) from None
             raise
         finally:
             if not synced:
@@ -418,7 +427,12 @@ class LedgerStore:
         return next(self.blocks(height, height), None)
 
     def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
-        """Yield blocks `first` to `last` (both included; to the end by default), with their transactions."""
+        """Yield blocks `first` to `last` (both included; to the end by default), with their transactions.
+
+        Those up to the one that this copy began from are not among them.
+        """
+        base = self.base
+        first = first if base is None else max(first, base.height + 1)
         rows = self._connection.execute(
             "SELECT height, time_ms, header, signatures, state_root, history_root, size FROM blocks "
             "WHERE height >= ? AND height <= ? ORDER BY height",
@@ -463,7 +477,39 @@ class LedgerStore:
         if size == 0:
             return Frontier().root()
         row = self._connection.execute("SELECT history_root FROM blocks WHERE size = ? LIMIT 1", (size,)).fetchone()
-        return None if row is None else row[0]
+        return self._root_before(size) if row is None else row[0]
+
+    def _root_before(self, size: int) -> bytes | None:
+        """Return the root at a size that was reached before the block that this copy began from, if it is known."""
+        base = self.base
+        if base is None or size >= base.size:
+            return None
+        if self._base_roots is None:
+            self._base_roots = {head.size: head.history_root for head in read_heads(self._connection)}
+        return self._base_roots.get(size)
+
+    def older_height(self) -> int:
+        """Return the height up to which older blocks were put into a copy that began from a snapshot."""
+        return merged_height(self._connection)
+
+    def unknown_below(self) -> int:
+        """Return the size under which this copy need not know the history's roots; 0 where it knows all."""
+        base = self.base
+        return 0 if base is None else base.size
+
+    def check_held(self, leaf: int) -> None:
+        """Refuse to speak of what is older than this copy.
+
+        Raises:
+            NotHeldError: the operation with this history index came before the block that this copy began from.
+        """
+        base = self.base
+        if base is not None and leaf < base.size:
+            raise NotHeldError(
+                f"entry {leaf} of the history is older than this copy, which began with block {base.height} "
+                f"(entry {base.size}) and is still fetching what was before",
+                remedy="Ask another member's node, or wait: `tally node status` tells how far the older blocks have come.",
+            )
 
     def find_transaction(self, identifier: bytes) -> tuple[int, int | None, bytes] | None:
         """Return (height, first leaf or None, bytes) of a transaction, or None."""
@@ -482,7 +528,13 @@ class LedgerStore:
         return None if row is None else StoredOperation(*row)
 
     def leaves(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield the data of history leaves `start` to `end` (not included), rebuilt from the transactions."""
+        """Yield the data of history leaves `start` to `end` (not included), rebuilt from the transactions.
+
+        Raises:
+            NotHeldError: they begin before the block that this copy began from.
+        """
+        if start < end:
+            self.check_held(start)
         rows = self._connection.execute(
             "SELECT t.height, b.time_ms, t.id, t.bytes, t.first_leaf, o.leaf, o.outcome FROM operations o "
             "JOIN transactions t ON t.seq = o.tx JOIN blocks b ON b.height = t.height "

@@ -17,7 +17,12 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         "meta",
         "what this file is",
         (
-            ("name", "TEXT PRIMARY KEY", "`format`, `chain`, `genesis`"),
+            (
+                "name",
+                "TEXT PRIMARY KEY",
+                "`format`, `chain`, `genesis`; `began` in a copy that began from a snapshot, with `base`, `base_edge`, "
+                "`base_heads` and `merged` until it holds the blocks from before",
+            ),
             ("value", "TEXT NOT NULL", "its value"),
         ),
     ),

@@ -15,6 +15,7 @@ from pathlib import Path
 from tallystick.errors import NodeError, StorageError
 from tallystick.merkle import (
     TILE_WIDTH,
+    Edge,
     Frontier,
     TileBuilder,
     decode_entries,
@@ -50,26 +51,34 @@ class TileLog:
         """Leaves taken so far."""
         return self._builder.size
 
-    def resume(self, size: int, leaves: Callable[[int, int], Iterator[bytes]], root: bytes | None = None) -> None:
+    def resume(
+        self,
+        size: int,
+        leaves: Callable[[int, int], Iterator[bytes]],
+        root: bytes | None = None,
+        begin: Edge | None = None,
+    ) -> None:
         """Continue from what is on disk up to `size`, adding what is missing there.
 
         Args:
             size: of the history in `ledger.db`.
             leaves: gives the data of leaves from one index to another.
             root: of the history; where what is on disk does not lead to it, all is written anew.
+            begin: edge of the history before the first leaf that `leaves` can give, where it cannot give all.
         """
         self.broken = False
         self._folders.clear()
+        first = 0 if begin is None else begin.size
         stored = self._stored_size(size)
         try:
-            self._builder = TileBuilder.resume(stored, self.read)
+            self._builder = TileBuilder.resume(stored, self.read) if stored > first else _builder(begin)
         except NodeError:
             stored = 0
-            self._builder = TileBuilder()
-        self._catch_up(stored, size, leaves)
-        if stored and root is not None and self.frontier().root() != root:
-            self._builder = TileBuilder()
-            self._catch_up(0, size, leaves)
+            self._builder = _builder(begin)
+        self._catch_up(self._builder.size, size, leaves)
+        if stored > first and root is not None and self.frontier().root() != root:
+            self._builder = _builder(begin)
+            self._catch_up(first, size, leaves)
 
     def frontier(self) -> Frontier:
         """Return the right edge of the history's tree; its root tells whether the tiles are of this history."""
@@ -172,6 +181,10 @@ class TileLog:
             return 0
         size = _size_of(data.decode("utf-8", "replace"))
         return size if size <= limit else 0
+
+
+def _builder(begin: Edge | None) -> TileBuilder:
+    return TileBuilder() if begin is None else TileBuilder.from_edge(begin)
 
 
 def _unfinished(size: int) -> Iterator[tuple[str, str]]:

@@ -95,12 +95,14 @@ def first_state():
 class Machine:
     """One validator or full node: the engine and its application, each a process of its own."""
 
-    def __init__(self, home, organisation, *, snapshots=0):
+    def __init__(self, home, organisation, *, snapshots=0, lenient=False):
         self.home = home
         self.organisation = organisation
+        self.lenient = lenient
         self.socket = home / "rpc.sock"
         self.rpc_port, self.p2p_port = free_port(), free_port()
         self.snapshots = snapshots
+        self.retain = 0
         self.application = self.engine = None
         home.mkdir(parents=True)
         LedgerStore.create(
@@ -140,7 +142,14 @@ class Machine:
         """Start both; the engine waits for the application's socket by itself."""
         log = (self.home / "log").open("ab")
         command = [sys.executable, "-m", "tests.integration.cometbft.application", str(self.home), self.organisation]
-        command += ["--snapshots", str(self.snapshots), *(["--crash", crash] if crash else [])]
+        command += [
+            "--snapshots",
+            str(self.snapshots),
+            "--retain",
+            str(self.retain),
+            *(["--crash", crash] if crash else []),
+        ]
+        command += ["--lenient"] if self.lenient else []
         self.application = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + WAIT_SECONDS
         while not self._listens() and self.application.poll() is None and time.monotonic() < deadline:
@@ -205,11 +214,9 @@ class Machine:
 class Network:
     """Validators that decide together."""
 
-    def __init__(self, folder, validators=1, *, snapshots=0):
+    def __init__(self, folder, validators=1, **options):
         self.folder = folder
-        self.machines = [
-            Machine(folder / f"n{number}", MEMBERS[number], snapshots=snapshots) for number in range(validators)
-        ]
+        self.machines = [Machine(folder / f"n{number}", MEMBERS[number], **options) for number in range(validators)]
         self.genesis = {
             "genesis_time": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "chain_id": CHAIN,

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from tallystick.codec import sha256
+from tallystick.errors import PeerError
 from tallystick.proofs.headers import check_signatures, decode_signatures, header_hash, transactions_root
 from tests.integration.cometbft.application import system_key
 from tests.integration.cometbft.network import (
@@ -58,3 +59,40 @@ async def test_what_is_recorded_is_what_was_decided_and_signed(make_network):
 
 async def _reached(rpc, height):
     return (await rpc.status()).height >= height
+
+
+async def test_engine_forgets_what_it_may_and_the_ledger_nothing(make_network):
+    """Old blocks leave the engine's store once they need not be kept; the history is whole, and goes on."""
+    machine = make_network().machines[0]
+    await ready(machine)
+    sent = []
+    async with machine.rpc() as rpc:
+        for member in MEMBERS * 4:
+            sent.append(sign(member))
+            await rpc.send(sent[-1:])
+            (await recorded(machine, sent)).close()
+        assert 1 == (await rpc.status()).first
+    machine.stop()
+    machine.retain = 4
+    machine.start()
+    await ready(machine)
+    async with machine.rpc() as rpc:
+        for member in MEMBERS * 2:
+            sent.append(sign(member))
+            await rpc.send(sent[-1:])
+            (await recorded(machine, sent)).close()
+
+        async def pruned():
+            status = await rpc.status()
+            return status.height - 8 < status.first
+
+        await until(pruned, "the engine to forget")
+        first = (await rpc.status()).first
+        assert first > len(MEMBERS) * 4
+        with pytest.raises(PeerError):
+            await rpc.transactions(1)
+        store = await recorded(machine, sent)
+    assert len(sent) == store.last_block().size
+    blocks = [store.find_block(number) for number in range(1, store.last_block().height + 1)]
+    assert set(sent) == {raw for block in blocks for raw in block.transactions}
+    store.close()

@@ -149,6 +149,23 @@ def test_forged_signature_that_comes_early_is_found_out(node, ahead):
     assert node.seals.add(node.sign(1, CITY))
 
 
+def test_who_brings_its_own_signature_of_another_header_contradicts(node, ahead):
+    """Of what an organisation itself brings, before or after the block, this copy knows that it signed another header."""
+    node.seals.add(ahead.sign(1, CITY, key=ORDERER), first_hand=True)
+    node.seals.add(ahead.sign(1, CLINIC, key=ORDERER))
+    node.make()
+    assert node.seals.add(node.sign(1, PORT), first_hand=True)
+    assert not node.seals.add(node.sign(1, PORT), first_hand=True)
+    assert {CITY: 1} == node.seals.contradictions
+    node.make()
+    assert not node.seals.add(node.sign(2, PORT, key=CITY))
+    assert {CITY: 1} == node.seals.contradictions
+    assert not node.seals.add(SignedHeight(1, PORT, node.sign(2, PORT).signature), first_hand=True)
+    assert not node.seals.add(node.sign(2, PORT, key=CITY), first_hand=True)
+    assert {CITY: 1, PORT: 1} == node.seals.contradictions
+    assert node.seals.add(node.sign(1, CITY))
+
+
 def test_strangers_signature_counts_for_nothing(node, ahead):
     """Who does not order signs in vain, early or late, with however good a key."""
     node.seals.add(ahead.sign(1, CITY))

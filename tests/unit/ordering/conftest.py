@@ -23,9 +23,9 @@ class Clock:
 class Bench:
     """One orderer and any number of copies, all on real files."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **toy):
         self.folder = folder
-        self.toy = Toy()
+        self.toy = Toy(**toy)
         self.clock = Clock()
         self.signer = ED25519.from_private(b"o" * 32)
         self.validators = {ORDERER: self.signer.public_key}
@@ -73,8 +73,21 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
-    made = Bench(tmp_path)
-    yield made
-    for store in made.stores:
-        store.close()
+def make_bench(tmp_path):
+    """Return a function that makes a bench with other parameters or organisations."""
+    made = []
+
+    def make(**toy):
+        made.append(Bench(tmp_path, **toy))
+        return made[-1]
+
+    yield make
+    for each in made:
+        for store in each.stores:
+            store.close()
+
+
+@pytest.fixture
+def bench(make_bench):
+    """A bench of the toy zone."""
+    return make_bench()

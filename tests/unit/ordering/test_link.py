@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from tallystick.errors import PeerError
+from tallystick.errors import PeerError, QueueFullError
 from tallystick.ordering import Submitted
 from tallystick.ordering.link import LinkClient, LinkServer
 from tests.support.toy import PutNote
@@ -77,3 +77,18 @@ async def test_socket_is_private_and_unknown_requests_are_refused(linked):
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     with pytest.raises(PeerError, match="does not know dance"):
         await client.ask("dance")
+
+
+async def test_full_queue_crosses_the_link(bench, linked):
+    """That an organisation has its share waiting arrives with the time after which to come again."""
+    server, client, _ = linked
+
+    def full(raw, source):
+        raise QueueFullError(f"{source or 'this node'} has enough", remedy="Wait.", retry_after_s=9)
+
+    server._submit = full
+    (refused,) = await client.submit([b"x"])
+    assert isinstance(refused, QueueFullError)
+    assert (9, "this node has enough", "Wait.") == (refused.retry_after_s, refused.message, refused.remedy)
+    (refused,) = await client.ask("relay", ["clinic", [b"x"]])
+    assert "clinic has enough" == refused["message"]

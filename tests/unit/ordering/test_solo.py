@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
+from nacl.signing import SigningKey
 
-from tallystick.errors import PeerError, RejectedError, StorageError
+from tallystick.errors import PeerError, QueueFullError, RejectedError, StorageError
+from tallystick.machine import Parameters
 from tallystick.ordering import VerifierProcess
+from tallystick.ordering.fairness import Share
 from tests.support.toy import PutNote
 
 
@@ -165,3 +168,46 @@ async def test_verifier_process_checks_and_survives_being_killed(bench):
     assert first.pid != verifier.pid
     await engine.stop()
     assert None is verifier.pid
+
+
+async def test_flood_of_one_neither_refuses_nor_delays_another(make_bench):
+    """One that has its share waiting is told to come again; what another sends is in the next block all the same."""
+    bench = make_bench(parameters=Parameters(block_operations=10))
+    engine = bench.solo(share=Share(30, 1 << 20))
+    flood = [engine.submit(bench.toy.sign("bank", note(f"k{number}"))) for number in range(30)]
+    with pytest.raises(QueueFullError) as caught:
+        engine.submit(bench.toy.sign("bank", note("late")))
+    assert caught.value.retry_after_s >= 1
+    other = engine.submit(bench.toy.sign("clinic", note("x")), "clinic")
+    engine.start()
+    assert 1 == (await other).height
+    assert 4 == max(done.height for done in await asyncio.gather(*flood))
+    assert 5 == (await engine.submit(bench.toy.sign("bank", note("late")))).height
+    await engine.stop()
+
+
+async def test_strangers_do_not_use_up_a_members_share(bench):
+    """Transactions that only claim a member's name count for strangers, and the member's own get in."""
+    engine = bench.solo(share=Share(2, 1 << 20))
+    bench.toy.keys["stranger"] = SigningKey(b"?" * 32)
+    strangers = [
+        engine.submit(bench.toy.sign("stranger", note(f"s{number}"), claim="clinic"), "port") for number in range(2)
+    ]
+    engine.start()
+    assert 0 == (await engine.submit(bench.toy.sign("clinic", note("own")))).first_leaf
+    for future in strangers:
+        with pytest.raises(RejectedError, match="key"):
+            await future
+    await engine.stop()
+
+
+async def test_what_no_block_could_hold_is_refused(make_bench):
+    """A transaction above the cap of a whole block is refused at once, and holds up nothing behind it."""
+    bench = make_bench(parameters=Parameters(block_operations_per_organisation=2))
+    engine = bench.solo()
+    engine.start()
+    with pytest.raises(RejectedError) as caught:
+        engine.submit(bench.toy.sign("bank", *[note(key) for key in "abc"]))
+    assert "block_cap" == caught.value.name
+    assert 1 == (await engine.submit(bench.toy.sign("bank", note("d"), note("e")))).height
+    await engine.stop()

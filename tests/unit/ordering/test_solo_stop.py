@@ -12,7 +12,7 @@ async def test_stop_together_with_checked_transactions(bench):
     engine.start()
     for _ in range(5):
         await asyncio.sleep(0)
-    engine._checked.set()
+    engine._intake.ready.set()
     await asyncio.sleep(0)
     stopping = asyncio.ensure_future(engine.stop())
     done, _ = await asyncio.wait([stopping], timeout=10)

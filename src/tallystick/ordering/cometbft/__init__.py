@@ -10,7 +10,7 @@ Rules of this room:
 - `generated/` is made by `tools/generate_abci.py` from the engine's own .proto files.
 """
 
-from tallystick.ordering.cometbft.admission import Admission, Share
+from tallystick.ordering.cometbft.admission import Admission
 from tallystick.ordering.cometbft.app import LedgerApplication
 from tallystick.ordering.cometbft.blocks import BlockSink, Committed, Misbehaviour, Sealed
 from tallystick.ordering.cometbft.engine import Distributed
@@ -20,6 +20,7 @@ from tallystick.ordering.cometbft.sealing import HeaderSealer
 from tallystick.ordering.cometbft.server import AbciServer, Application
 from tallystick.ordering.cometbft.snapshots import SnapshotExchange, SnapshotFolder, SnapshotStore
 from tallystick.ordering.cometbft.validators import ValidatorSource
+from tallystick.ordering.fairness import Share
 
 __all__ = [
     "AbciServer",

@@ -6,14 +6,22 @@ Rules:
   from spending blocks on what execution would refuse, but nothing relies on it.
 - `seen` is checked here: an author who saw another history is told so at once. A proposal with such a transaction is
   not voted for (`app`).
-- A share is what one organisation may have waiting. Without it, one that floods would have the engine's mempool to
-  itself, whether through this node or through another validator's.
+- A share is what one organisation may have waiting, and never more than is still free. Without it, those that flood
+  would have the engine's mempool to themselves, whether through this node or through other validators'. Who is beyond it
+  is told so before its signature is looked at.
+- A share is about a block's worth of bytes: the engine takes what it proposes from the front of its mempool, so that what
+  is behind one organisation's backlog waits a block for it, not many.
+- Where blocks take long because they are full, shares shrink, and grow again when they are quick: what one organisation
+  may put between another and its block is about a second's work on this machine, be it fast or slow. They begin small.
+- Only a signature shows whose a transaction is, so bad ones count for nobody. Other validators' engines may send any
+  number of them; beyond an allowance, what comes from elsewhere is checked no more for a while. Its author's own
+  validator proposes it in its turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tallystick.machine import LedgerState, Parameters, Rulebook, State, Transaction
 from tallystick.machine.rejections import (
@@ -27,21 +35,22 @@ from tallystick.machine.rejections import (
     WRONG_HISTORY,
 )
 from tallystick.ordering.cometbft.proposals import may_ever_fit
+from tallystick.ordering.fairness import Share, Shares
 
+# What one organisation, and all together, may have waiting in this node's mempool.
+SHARE = Share(transactions=2_000, bytes=4 << 20)
+WHOLE = Share(transactions=18_000, bytes=32 << 20)
+# Shares begin at this, and are never made smaller than that. A block is slow above so many ms, and quick below half of that.
+FIRST = Share(transactions=500, bytes=2 << 20)
+LEAST = Share(transactions=100, bytes=1 << 20)
+SLOW_MS = 1_000
+# What the engine's section `mempool` must say: more room than is ever given out.
+MEMPOOL_SETTINGS: dict[str, Any] = {"size": 20_000, "max_txs_bytes": 256 << 20}
+# Bad signatures that are looked at in a row, and how many more each second.
+BAD_SIGNATURES = 1_000
+BAD_SIGNATURES_A_SECOND = 100
 _SWEEP_MS = 60_000
 _MAX_ROOTS = 4_096
-
-
-class Share(NamedTuple):
-    """What one organisation may have waiting in this node's mempool.
-
-    Attributes:
-        transactions: how many.
-        bytes: of how many bytes together.
-    """
-
-    transactions: int = 2_000
-    bytes: int = 16 << 20
 
 
 class HistoryRoots(Protocol):
@@ -82,10 +91,13 @@ class Admission:
         self._roots = roots
         self._rulebook = rulebook
         self._clock_ms = clock_ms
-        self._share = share or Share()
         self._waiting: dict[bytes, _Waiting] = {}
-        self._counts: dict[str, int] = {}
-        self._bytes: dict[str, int] = {}
+        self._full = share or SHARE
+        self._shares = Shares(Share(*map(min, self._full, FIRST)), WHOLE)
+        self._committed_at = clock_ms()
+        self._was_short = False
+        self._allowance = float(BAD_SIGNATURES)
+        self._allowed_at = clock_ms()
         self._known_roots: dict[int, bytes | None] = {}
         self._swept = state.time
         self._view = State(state.reader, state.tree)
@@ -129,6 +141,15 @@ class Admission:
         root = self._root_at(seen.size)
         return root is not None and root.hex() == seen.root
 
+    def has_room(self, transaction: Transaction) -> bool:
+        """Tell whether a transaction's organisation may have it waiting; what waits already has its place."""
+        return transaction.id in self._waiting or self._has_room(transaction)
+
+    def _has_room(self, transaction: Transaction) -> bool:
+        has_room = self._shares.has_room(transaction.payload.organisation, len(transaction.raw))
+        self._was_short = self._was_short or not has_room
+        return has_room
+
     def admit(self, transaction: Transaction) -> bool:
         """Count a good transaction as waiting; return False where its organisation has its share waiting already.
 
@@ -142,12 +163,9 @@ class Admission:
                 raise REPEATED()
             return True
         organisation = transaction.payload.organisation
-        count = self._counts.get(organisation, 0) + 1
-        size = self._bytes.get(organisation, 0) + len(transaction.raw)
-        if count > self._share.transactions or size > self._share.bytes:
+        if not self._has_room(transaction):
             return False
-        self._counts[organisation] = count
-        self._bytes[organisation] = size
+        self._shares.add(organisation, len(transaction.raw))
         self._waiting[transaction.id] = _Waiting(transaction.raw, organisation, transaction.payload.expires)
         return True
 
@@ -155,12 +173,28 @@ class Admission:
         """Count transactions as waiting no more."""
         for identifier in identifiers:
             known = self._waiting.pop(identifier, None)
-            if known is None:
-                continue
-            self._counts[known.organisation] -= 1
-            self._bytes[known.organisation] -= len(known.raw)
-            if not self._counts[known.organisation]:
-                del self._counts[known.organisation], self._bytes[known.organisation]
+            if known is not None:
+                self._shares.remove(known.organisation, len(known.raw))
+
+    def engine_began(self) -> None:
+        """Count nothing as waiting: the mempool of an engine that begins is empty."""
+        self.drop(tuple(self._waiting))
+
+    # --- bad signatures ----------------------------------------------------------------------------------------------
+
+    def may_look(self) -> bool:
+        """Tell whether signatures of unknown transactions are checked now, or too many were bad of late."""
+        now = self._clock_ms()
+        earned = max(0, now - self._allowed_at) * BAD_SIGNATURES_A_SECOND / 1_000
+        self._allowance = min(float(BAD_SIGNATURES), self._allowance + earned)
+        self._allowed_at = now
+        return self._allowance >= 1
+
+    def was_bad(self) -> None:
+        """Count a bad signature."""
+        self._allowance -= 1
+
+    # --- blocks ------------------------------------------------------------------------------------------------------
 
     def block_committed(self, identifiers: Iterable[bytes]) -> None:
         """Go on from the next block.
@@ -168,13 +202,28 @@ class Admission:
         Args:
             identifiers: of the transactions that were in it, refused ones included.
         """
-        self.drop(identifiers)
+        done = tuple(identifiers)
+        self.drop(done)
+        self._adapt(len(done))
         state = self._state
         self._view = State(state.reader, state.tree)
         if state.time - self._swept > _SWEEP_MS:
             self._swept = state.time
             # The engine may have dropped what this admitted; after its expiry nobody waits for it any more.
             self.drop([key for key, known in self._waiting.items() if known.expires < state.time])
+
+    def _adapt(self, transactions: int) -> None:
+        """Make shares smaller behind a block that was slow and full, and larger behind a quick one that was not enough."""
+        now = self._clock_ms()
+        took, self._committed_at = now - self._committed_at, now
+        share = self._shares.share
+        if took > SLOW_MS and 2 * transactions >= share.transactions:
+            self._shares.share = Share(
+                *(max(min(low, now), 7 * now // 10) for low, now in zip(LEAST, share, strict=True))
+            )
+        elif took < SLOW_MS // 2 and transactions and self._was_short:
+            self._shares.share = Share(*(min(most, 6 * now // 5) for most, now in zip(self._full, share, strict=True)))
+        self._was_short = False
 
     def _root_at(self, size: int) -> bytes | None:
         if size > self._state.frontier.size:

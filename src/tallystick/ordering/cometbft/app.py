@@ -16,12 +16,14 @@ Rules:
 - A block's refused transactions are in the engine's own store; the ledger keeps those that reached the history. What is
   refused leaves nothing behind, so the block without it has the very same result.
 - The app hash of an empty block is that of the block before, so that an idle chain comes to rest.
+- An engine that is behind the ledger is answered from the ledger until it has caught up (`replay`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import perf_counter
 
 import structlog
 
@@ -30,8 +32,8 @@ from tallystick.errors import IntegrityError, RejectedError
 from tallystick.machine import Block, BlockResult, LedgerState, Parameters, Rulebook, State, Transaction, execute_block
 from tallystick.machine.execution import app_hash_of
 from tallystick.machine.parameters import PARAMETERS, PARAMETERS_KEY
-from tallystick.machine.rejections import MALFORMED
-from tallystick.ordering.cometbft.admission import Admission, Share
+from tallystick.machine.rejections import BAD_SIGNATURE, MALFORMED
+from tallystick.ordering.cometbft.admission import Admission
 from tallystick.ordering.cometbft.blocks import (
     BlockSink,
     Committed,
@@ -42,10 +44,13 @@ from tallystick.ordering.cometbft.blocks import (
 )
 from tallystick.ordering.cometbft.checking import Checked, TransactionChecker
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
+from tallystick.ordering.cometbft.oversight import Oversight
 from tallystick.ordering.cometbft.proposals import choose, find_fault
-from tallystick.ordering.cometbft.results import busy, encode_result, refusal
+from tallystick.ordering.cometbft.replay import EngineHeight, History, KeptBlock, answer_again, is_kept
+from tallystick.ordering.cometbft.results import NODE_CODESPACE, busy, encode_result, refusal
 from tallystick.ordering.cometbft.snapshots import NoSnapshots, SnapshotExchange
-from tallystick.ordering.cometbft.validators import ValidatorSource, changes, update
+from tallystick.ordering.cometbft.validators import ValidatorSource, changes, difference, update
+from tallystick.ordering.fairness import Share
 from tallystick.ordering.verifier import SignatureVerifier
 
 log = structlog.get_logger("engine")
@@ -71,11 +76,15 @@ class LedgerApplication:
         seal: Callable[[BlockResult], Sealed],
         on_block: Callable[[Committed], None] | None = None,
         on_engine: Callable[[], None] | None = None,
+        on_judged: Callable[[bytes, abci.ResponseCheckTx], None] | None = None,
         validators: ValidatorSource | None = None,
+        knows_engine: Callable[[str], bool] | None = None,
+        history: History | None = None,
+        engine: EngineHeight | None = None,
         snapshots: SnapshotExchange | None = None,
         share: Share | None = None,
         initial_height: int = 1,
-        retain_blocks: int = 0,
+        oversight: Oversight | None = None,
     ) -> None:
         """Prepare an application.
 
@@ -88,11 +97,15 @@ class LedgerApplication:
             seal: makes and signs the header of a block that is about to be committed.
             on_block: told of each block after it is on disk.
             on_engine: told when an engine begins to talk: its mempool is empty.
+            on_judged: told of each transaction that the engine asked about, and the answer.
             validators: reads from the state who validates; by default those of the engine's genesis stay.
+            knows_engine: tells by its node id whether another engine may connect; by default any may.
+            history: the ledger's blocks, and
+            engine: how far the engine has come, where it may be behind them.
             snapshots: makes and takes snapshots; by default none.
             share: what one organisation may have waiting.
             initial_height: the first block of the engine's chain; above 1 where the zone had another engine before.
-            retain_blocks: how many blocks the engine keeps at least; 0 keeps all.
+            oversight: measures, is told of misbehaviour, and says which blocks the engine may forget.
         """
         self.state = state
         self._sink = sink
@@ -101,12 +114,18 @@ class LedgerApplication:
         self._seal = seal
         self._on_block = on_block
         self._on_engine = on_engine
+        self._on_judged = on_judged
         self._validators = validators
+        self._knows_engine = knows_engine
+        self._history = history
+        self._engine = engine
+        self._replayed = 0
         self._snapshots: SnapshotExchange = snapshots or NoSnapshots()
         self._admission_of = partial(Admission, roots=sink, rulebook=rulebook, clock_ms=clock_ms, share=share)
         self._admission = self._admission_of(state)
         self._initial_height = initial_height
-        self._retain_blocks = retain_blocks
+        self._oversight = oversight or Oversight()
+        self._meter = self._oversight.meter
         self._pending: Executed | None = None
         self._parameters = self._read_parameters()
 
@@ -132,13 +151,31 @@ class LedgerApplication:
         del request
         if self._on_engine is not None:
             self._on_engine()
-        began = self.state.height >= self._initial_height
+        self._admission.engine_began()
+        height = self.state.height if self._behind is None else self._behind
+        began = height >= self._initial_height
         return abci.ResponseInfo(
             data="tallystick",
             app_version=self._parameters.rules,
-            last_block_height=self.state.height if began else 0,
-            last_block_app_hash=self.app_hash if began else b"",
+            last_block_height=height if began else 0,
+            last_block_app_hash=self._app_hash_at(height) if began else b"",
         )
+
+    @property
+    def _behind(self) -> int | None:
+        """The height of the engine's last block where the ledger has more, else None."""
+        return None if self._engine is None else self._engine.height
+
+    def _kept(self, height: int) -> KeptBlock | None:
+        """Return a block that the ledger has already, where the engine is behind it."""
+        if self._behind is None or self._history is None or height > self.state.height:
+            return None
+        return self._history.kept_block(height)
+
+    def _app_hash_at(self, height: int) -> bytes:
+        if height == self.state.height or self._history is None:
+            return self.app_hash
+        return self._history.kept_block(height).app_hash
 
     async def init_chain(self, request: abci.RequestInitChain) -> abci.ResponseInitChain:
         """Compare the engine's genesis with the ledger's; answer with the app hash that the chain begins with.
@@ -152,20 +189,22 @@ class LedgerApplication:
                 f"the engine's genesis is of the chain {request.chain_id}, this ledger's of {state.chain}",
                 remedy=_OTHER_ZONE,
             )
-        if (request.initial_height or 1) != self._initial_height or state.height != self._initial_height - 1:
+        before = self._initial_height - 1
+        fits = state.height == before if self._behind is None else state.height >= before
+        if (request.initial_height or 1) != self._initial_height or not fits:
             raise IntegrityError(
                 f"the engine begins at block {request.initial_height or 1}, behind this ledger's {state.height}",
                 remedy=_OTHER_ZONE,
             )
         given = {item.pub_key.ed25519: item.power for item in request.validators}
-        wanted = given if self._validators is None else dict(self._validators.validators(State(state.reader)))
+        wanted = given if self._validators is None else dict(self._validators.validators(State(state.reader), before))
         if given and given != wanted:
             raise IntegrityError(
                 "the validators of the engine's genesis are not those of this ledger", remedy=_OTHER_ZONE
             )
         log.info("engine_chain_begins", chain=state.chain, height=self._initial_height, validators=len(wanted))
         return abci.ResponseInitChain(
-            app_hash=self.app_hash, validators=[update(key, wanted[key]) for key in sorted(wanted)]
+            app_hash=self._app_hash_at(before), validators=[update(key, wanted[key]) for key in sorted(wanted)]
         )
 
     # --- admitting and proposing -------------------------------------------------------------------------------------
@@ -180,13 +219,34 @@ class LedgerApplication:
             except RejectedError as error:
                 answers[position] = refusal(error)
                 continue
-            if request.type != abci.RECHECK:
+            if request.type == abci.RECHECK:
+                continue
+            if self._admission.has_room(transaction) and self._may_look(transaction):
                 judged.append((position, transaction))
+            else:
+                answers[position] = busy(transaction.payload.organisation)
         checked = await self._checker.check_decoded([transaction for _, transaction in judged])
         for (position, transaction), item in zip(judged, checked, strict=True):
             bad = item.refused()
+            if bad is not None:
+                self._admission.was_bad()
+                self._meter.refused("transaction", bad.name)
             answers[position] = refusal(bad) if bad is not None else self._admit(transaction)
+        if self._on_judged is not None:
+            for request, answer in zip(requests, answers, strict=True):
+                self._on_judged(request.tx, answer)
         return answers
+
+    def _may_look(self, transaction: Transaction) -> bool:
+        """Tell whether a signature may be checked now; what is known to be good need not be."""
+        return self._checker.knows(transaction.raw) or self._admission.may_look()
+
+    async def check_signatures(self, transactions: Sequence[Transaction]) -> list[bool]:
+        """Check signatures of what somebody hands in here; admission does not check the good ones again."""
+        signed = [item.signed for item in await self._checker.check_decoded(transactions)]
+        for _ in range(signed.count(False)):
+            self._meter.refused("transaction", BAD_SIGNATURE.name)
+        return signed
 
     def judge(self, transaction: Transaction) -> None:
         """Check all but the signature of a transaction that somebody hands in here.
@@ -222,15 +282,23 @@ class LedgerApplication:
 
     async def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
         """Choose the transactions of a block, oldest first (`proposals`)."""
+        if self._kept(request.height) is not None:
+            # The block of this height was decided long ago, and this proposal comes too late for anybody.
+            return abci.ResponsePrepareProposal()
         checked = await self._checker.check(list(request.txs))
         return abci.ResponsePrepareProposal(txs=choose(checked, self._parameters, request.max_tx_bytes))
 
     async def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
         """Vote for another's block, or not (`proposals`)."""
-        checked = await self._checker.check(list(request.txs))
-        fault = find_fault(checked, self._parameters) or self._find_other_history(checked)
+        kept = self._kept(request.height)
+        if kept is not None:
+            fault = None if is_kept(request.txs, kept) else "the ledger holds another block of this height"
+        else:
+            checked = await self._checker.check(list(request.txs))
+            fault = find_fault(checked, self._parameters) or self._find_other_history(checked)
         if fault is None:
             return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.ACCEPT)
+        self._meter.refused("proposal", "against_the_rules")
         log.warning("proposal_refused", height=request.height, proposer=request.proposer_address.hex(), reason=fault)
         return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.REJECT)
 
@@ -265,6 +333,9 @@ class LedgerApplication:
             IntegrityError: it is not the block that comes next here.
         """
         state = self.state
+        kept = self._kept(request.height)
+        if kept is not None:
+            return self._answer_again(request, kept)
         time = request.time.seconds * 1_000 + request.time.nanos // 1_000_000
         if request.height != state.height + 1 or time < state.time:
             raise IntegrityError(
@@ -275,6 +346,7 @@ class LedgerApplication:
         checked = await self._checker.check(list(request.txs))
         bad = {item.decoded.raw for item in checked if not item.signed and not isinstance(item.decoded, MalformedError)}
         block = Block(request.height, time, tuple(request.txs))
+        began = perf_counter()
         result = execute_block(
             state,
             block,
@@ -282,12 +354,33 @@ class LedgerApplication:
             decoded=[item.decoded for item in checked],
             verified=lambda transaction: transaction.raw not in bad,
         )
+        self._meter.observe("apply_seconds", perf_counter() - began)
         self._pending = Executed(result, misbehaviour_in(request.misbehavior))
         return abci.ResponseFinalizeBlock(
             tx_results=[encode_result(done) for done in result.results],
             validator_updates=changes(self._validators, state.reader, result),
             app_hash=result.app_hash,
         )
+
+    def _answer_again(self, request: abci.RequestFinalizeBlock, kept: KeptBlock) -> abci.ResponseFinalizeBlock:
+        """Tell an engine that is behind what the ledger had made of a block."""
+        results = answer_again(request.height, request.txs, kept)
+        state = State(self.state.reader)
+        updates = []
+        if self._validators is not None:
+            before, after = (self._validators.validators(state, at) for at in (request.height - 1, request.height))
+            updates = difference(before, after)
+        self._replayed = request.height
+        return abci.ResponseFinalizeBlock(tx_results=results, validator_updates=updates, app_hash=kept.app_hash)
+
+    def _commit_again(self, engine: EngineHeight) -> abci.ResponseCommit:
+        """Remember how far an engine has come that is behind."""
+        caught_up = self._replayed == self.state.height
+        engine.set(None if caught_up else self._replayed)
+        if caught_up:
+            log.info("engine_caught_up", height=self._replayed)
+        self._replayed = 0
+        return abci.ResponseCommit()
 
     async def commit(self, request: abci.RequestCommit) -> abci.ResponseCommit:
         """Put the executed block on disk.
@@ -297,12 +390,16 @@ class LedgerApplication:
             StorageError: the disk refuses; nothing was written.
         """
         del request
+        if self._replayed and self._engine is not None:
+            return self._commit_again(self._engine)
         pending = self._pending
         if pending is None:
             raise IntegrityError("the engine commits a block that was not executed", remedy=_REPAIR)
         result, state = pending.result, self.state
         kept = without_refused(result)
         sealed = self._seal(kept)
+        if pending.misbehaviour:
+            self._oversight.misbehaved(pending.misbehaviour, result.block.height, result.block.time)
         self._sink.commit_block(kept, sealed.header, sealed.signatures)
         self._pending = None
         result.commit_to(state)
@@ -312,20 +409,23 @@ class LedgerApplication:
         self._admission.block_committed(
             [done.transaction.id for done in result.results if done.transaction is not None]
         )
-        for found in pending.misbehaviour:
-            log.warning("validator_misbehaved", **found._asdict())
         self._snapshots.block_committed(state)
         if self._on_block is not None:
             self._on_block(Committed(kept, sealed, result.results))
-        retain = state.height - self._retain_blocks + 1 if self._retain_blocks else 0
-        return abci.ResponseCommit(retain_height=max(0, retain))
+        return abci.ResponseCommit(retain_height=self._oversight.retain(state.height, state.time))
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
     async def query(self, request: abci.RequestQuery) -> abci.ResponseQuery:
-        """Answer `/records/COLLECTION/KEY` and `/history/SIZE`, as of the last block on disk; proofs are the node's."""
+        """Answer `/records/COLLECTION/KEY` and `/history/SIZE`, as of the last block on disk; proofs are the node's.
+
+        The engine itself asks `/p2p/filter/id/NODE` and `/p2p/filter/addr/ADDRESS` of whoever connects to it: those whom
+        the zone does not know do not get its blocks.
+        """
         _, _, rest = request.path.partition("/")
         kind, _, name = rest.partition("/")
+        if kind == "p2p":
+            return self._filter(name)
         collection, _, key = name.partition("/")
         value: bytes | None = None
         if kind == "records" and collection in self._rulebook.collections:
@@ -335,6 +435,14 @@ class LedgerApplication:
         if value is None:
             return abci.ResponseQuery(code=1, codespace="node", log="there is no such thing", height=self.state.height)
         return abci.ResponseQuery(key=name.encode(), value=value, height=self.state.height)
+
+    def _filter(self, name: str) -> abci.ResponseQuery:
+        _, _, asked = name.partition("/")
+        what, _, identity = asked.partition("/")
+        if self._knows_engine is None or what != "id" or self._knows_engine(identity):
+            return abci.ResponseQuery()
+        log.warning("unknown_engine_refused", node=identity[:80])
+        return abci.ResponseQuery(code=1, codespace=NODE_CODESPACE, log="no member has announced this engine")
 
     # --- snapshots ---------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,10 @@ class TransactionChecker:
         except MalformedError as error:
             return error
 
+    def knows(self, raw: bytes) -> bool:
+        """Tell whether bytes are known to be a good transaction."""
+        return raw in self._good
+
     async def check(self, raws: Sequence[bytes]) -> list[Checked]:
         """Decode and check transactions; those seen before are answered from memory."""
         return await self.check_decoded([self.decode(raw) for raw in raws])

@@ -2,13 +2,17 @@
 
 A transaction goes this way, and a crash leaves this:
 
-1. judged here, against the last block on disk; then it waits in a queue. A crash loses what nobody was told is safe.
+1. judged here, against the last block on disk, and its signature checked; then it waits in its organisation's queue
+   (`ordering.intake`). A crash loses what nobody was told is safe.
 2. handed to the engine, whose mempool spreads it to the other validators. A crash here may leave it there: who asks
    again with the same bytes is told what became of it, for it is accepted once. An engine that crashes forgets its
    mempool: whatever waits is handed to the one that is started in its place.
 3. decided in a block, by more than two thirds of the validators; executed; the header signed with this organisation's
    `system` key; committed in one SQL transaction (`app`). From here the block exists.
 4. acknowledged. The signatures of the other validators under the header come by and by; `ledger.seals` collects them.
+
+Where the mempool has an organisation's share already, its queue waits for the next block: what was taken here is not
+refused for being one too many. Others' queues go on.
 
 The header is the zone's own, as under the embedded engine, and names the transactions that reached the history alone:
 every validator computes the same one, and who follows needs nothing of the engine.
@@ -17,8 +21,6 @@ every validator computes the same one, and who follows needs nothing of the engi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +30,21 @@ import structlog
 from tallystick.codec import MalformedError
 from tallystick.errors import NodeError, PeerError, RejectedError
 from tallystick.keys import Signer
-from tallystick.machine import BlockResult, LedgerState, Rulebook, Transaction, decode_transaction
+from tallystick.machine import BlockResult, LedgerState, Rulebook, decode_transaction
 from tallystick.machine.rejections import BAD_SIGNATURE, MALFORMED
 from tallystick.ordering.cometbft.app import LedgerApplication
 from tallystick.ordering.cometbft.blocks import Committed
+from tallystick.ordering.cometbft.offering import Offering
+from tallystick.ordering.cometbft.oversight import Oversight
+from tallystick.ordering.cometbft.replay import EngineHeight, History
 from tallystick.ordering.cometbft.results import BUSY, CODESPACE, NODE_CODESPACE
 from tallystick.ordering.cometbft.rpc import Admitted, EngineRpc
 from tallystick.ordering.cometbft.sealing import HeaderSealer
 from tallystick.ordering.cometbft.server import AbciServer
-from tallystick.ordering.solo import MAX_WAITING, BlockSink, Submitted
+from tallystick.ordering.cometbft.validators import ValidatorSource
+from tallystick.ordering.fairness import Share
+from tallystick.ordering.intake import SHARE, Intake, Submitted, Waiting
+from tallystick.ordering.solo import BlockSink
 from tallystick.ordering.verifier import SignatureVerifier
 
 log = structlog.get_logger("engine")
@@ -47,12 +55,27 @@ RETRY_SECONDS = 0.2
 RETRIES = 100
 # How long after its expiry a transaction may still turn up in a block that was decided before.
 GRACE_MS = 10_000
+# An organisation whose share of the mempool is used up tries again after the next block, or so long.
+PAUSE_SECONDS = 1.0
 
 
-@dataclass(slots=True)
-class _Waiting:
-    transaction: Transaction
-    done: asyncio.Future[Submitted]
+@dataclass(frozen=True)
+class Place:
+    """What the ledger says of the engines.
+
+    Attributes:
+        has_seat: tells whether this organisation, with this key, is one of those who sign the next header.
+        validators: who votes on blocks.
+        knows_engine: tells by its node id whether another engine may connect.
+        history: the ledger's blocks.
+        engine: how far this node's engine has come, where it may be behind the ledger.
+    """
+
+    has_seat: Callable[[], bool] = lambda: True
+    validators: ValidatorSource | None = None
+    knows_engine: Callable[[str], bool] | None = None
+    history: History | None = None
+    engine: EngineHeight | None = None
 
 
 class Distributed:
@@ -73,7 +96,9 @@ class Distributed:
         previous: Callable[[], bytes],
         on_block: Callable[[BlockResult, bytes, bytes], None],
         initial_height: int = 1,
-        retain_blocks: int = 0,
+        place: Place | None = None,
+        oversight: Oversight | None = None,
+        share: Share = SHARE,
     ) -> None:
         """Prepare.
 
@@ -90,29 +115,40 @@ class Distributed:
             previous: returns the hash of the last header on disk, or of the genesis.
             on_block: told of each block after it is on disk.
             initial_height: first block of the engine's chain.
-            retain_blocks: how many of its own blocks the engine keeps at least; 0 keeps all.
+            place: what the ledger says of the engines; by default those of their genesis order for ever.
+            oversight: measures, is told of misbehaviour, and says which blocks the engine may forget.
+            share: what one organisation may have waiting here.
         """
         self._verifier = verifier
         self._rpc = rpc
+        self._offering = Offering(rpc)
+        self._organisation = organisation
         self._clock_ms = clock_ms
         self._on_block = on_block
+        place = place or Place()
+        sealer = HeaderSealer(state.chain, organisation, signer, previous=previous, has_seat=place.has_seat)
         self._application = LedgerApplication(
             state,
             sink,
             rulebook,
             verifier,
             clock_ms=clock_ms,
-            seal=HeaderSealer(state.chain, organisation, signer, previous=previous).seal,
+            seal=sealer.seal,
             on_block=self._committed,
             on_engine=self._offer_again,
+            on_judged=self._offering.judged,
             initial_height=initial_height,
-            retain_blocks=retain_blocks,
+            validators=place.validators,
+            knows_engine=place.knows_engine,
+            history=place.history,
+            engine=place.engine,
+            oversight=oversight,
         )
         self._server = AbciServer(socket, self._application)
         self._genesis_hash = state.genesis_hash
-        self._queue: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
-        self._waiting: dict[bytes, _Waiting] = {}
+        self._intake = Intake(self._application.check_signatures, share=share)
+        # Organisations that have their share of the mempool, and when each tries again.
+        self._paused: dict[str, asyncio.TimerHandle] = {}
         self._hold: NodeError | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -124,13 +160,18 @@ class Distributed:
     @property
     def waiting(self) -> int:
         """Transactions that somebody waits for here."""
-        return len(self._waiting)
+        return self._intake.waiting
+
+    def queues(self) -> dict[str, int]:
+        """Return how many transactions of each organisation wait here."""
+        return self._intake.queues()
 
     async def start(self) -> None:
         """Answer the engine, and take transactions."""
         self._rpc.open()
         await self._server.start()
-        self._tasks = [asyncio.create_task(self._send_batches()) for _ in range(IN_FLIGHT)]
+        sending = [asyncio.create_task(self._send_batches()) for _ in range(IN_FLIGHT)]
+        self._tasks = [*self._intake.start(), *sending]
 
     async def run(self) -> None:
         """Never return; raises what ended a loop without which this engine only seems to work."""
@@ -143,9 +184,11 @@ class Distributed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.stop()
         await self._rpc.close()
-        error = PeerError("the node is stopping", remedy="Send the same transaction again when it is back.")
-        for item in tuple(self._waiting.values()):
-            self._fail(item, error)
+        for timer in self._paused.values():
+            timer.cancel()
+        self._intake.fail_all(
+            PeerError("the node is stopping", remedy="Send the same transaction again when it is back.")
+        )
         await self._verifier.close()
 
     def hold(self, reason: NodeError | None) -> None:
@@ -154,14 +197,18 @@ class Distributed:
 
     # --- submitting --------------------------------------------------------------------------------------------------
 
-    def submit(self, raw: bytes) -> asyncio.Future[Submitted]:
+    def submit(self, raw: bytes, source: str = "") -> asyncio.Future[Submitted]:
         """Take a transaction; the future is done when a block with it is on disk here.
 
         The same bytes submitted twice while they wait share one future.
 
+        Args:
+            raw: its bytes.
+            source: the member whose node handed it in; by default this one.
+
         Raises:
             RejectedError: it cannot be accepted as it is.
-            PeerError: the queue is full; try again later.
+            QueueFullError: its organisation has its share waiting.
             NodeError: the engine is held (see `hold`).
         """
         if self._hold is not None:
@@ -170,28 +217,25 @@ class Distributed:
             transaction = decode_transaction(raw, self._genesis_hash)
         except MalformedError as error:
             raise MALFORMED(reason=error.reason) from None
-        known = self._waiting.get(transaction.id)
+        known = self._intake.find(transaction.id)
         if known is not None:
             return known.done
         self._application.judge(transaction)
-        if len(self._waiting) >= MAX_WAITING:
-            raise PeerError("this node's queue is full", remedy="Try again in a second, with fewer in flight.")
-        item = _Waiting(transaction, asyncio.get_running_loop().create_future())
-        self._waiting[transaction.id] = item
-        self._queue.append(item)
-        self._arrived.set()
-        return item.done
+        # Judged, so that the key is known to be the organisation's.
+        return self._intake.put(
+            transaction, organisation=transaction.payload.organisation, source=source or self._organisation
+        )
 
     async def _send_batches(self) -> None:
         while True:
-            if not self._queue:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
             batch = self._take()
+            if not batch:
+                self._intake.ready.clear()
+                await self._intake.ready.wait()
+                continue
             for _ in range(RETRIES):
                 try:
-                    answers = await self._rpc.send([item.transaction.raw for item in batch])
+                    answers = await self._offering.offer([item.transaction.raw for item in batch])
                     break
                 except PeerError as error:
                     # The engine is started again by the supervisor; what was sent before may be decided meanwhile.
@@ -199,27 +243,46 @@ class Distributed:
                     await asyncio.sleep(RETRY_SECONDS)
             else:
                 for item in batch:
-                    self._fail(item, trouble)
+                    self._intake.fail(item, trouble)
                 continue
-            for item, answer in zip(batch, answers, strict=True):
+            # From the last, so that what is put back is in its order again.
+            for item, answer in reversed(list(zip(batch, answers, strict=True))):
                 self._answered(item, answer)
 
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        size = 0
-        while self._queue and len(batch) < SEND_BATCH:
-            size += len(self._queue[0].transaction.raw)
-            if batch and size > SEND_BATCH_BYTES:
-                break
-            batch.append(self._queue.popleft())
-        return batch
+    def _take(self) -> list[Waiting]:
+        """Take turns up to the size of a batch, those apart who have their share of the mempool."""
+        left, left_bytes = SEND_BATCH, SEND_BATCH_BYTES
+
+        def fits(item: Waiting) -> bool:
+            nonlocal left, left_bytes
+            size = len(item.transaction.raw)
+            # One always fits.
+            if item.organisation in self._paused or not left or (left < SEND_BATCH and size > left_bytes):
+                return False
+            left, left_bytes = left - 1, left_bytes - size
+            return True
+
+        return self._intake.take(fits)
 
     def _offer_again(self) -> None:
         """Queue all that waits, oldest first: an engine that was started anew has none of it."""
-        self._queue = deque(self._waiting.values())
-        self._arrived.set()
+        self._offering.engine_began()
+        for organisation in tuple(self._paused):
+            self._go_on(organisation)
+        self._intake.offer_again()
 
-    def _answered(self, item: _Waiting, answer: Admitted) -> None:
+    def _pause(self, organisation: str) -> None:
+        if organisation not in self._paused:
+            loop = asyncio.get_running_loop()
+            self._paused[organisation] = loop.call_later(PAUSE_SECONDS, self._go_on, organisation)
+
+    def _go_on(self, organisation: str) -> None:
+        timer = self._paused.pop(organisation, None)
+        if timer is not None:
+            timer.cancel()
+            self._intake.ready.set()
+
+    def _answered(self, item: Waiting, answer: Admitted) -> None:
         """Fail what the engine did not take; what it took is settled by its block."""
         if answer.code == 0:
             return
@@ -230,10 +293,12 @@ class Distributed:
                 else RejectedError(answer.code, "refused", answer.log)
             )
         elif answer.codespace == NODE_CODESPACE and answer.code == BUSY:
-            error = PeerError(answer.log, remedy="Send it again in a second, with fewer in flight.")
+            self._pause(item.organisation)
+            self._intake.put_back(item)
+            return
         else:
             error = PeerError(f"the engine did not take it: {answer.log}", remedy="Send it again in a second.")
-        self._fail(item, error)
+        self._intake.fail(item, error)
 
     # --- blocks ------------------------------------------------------------------------------------------------------
 
@@ -241,31 +306,26 @@ class Distributed:
         height = block.result.block.height
         for done in block.decided:
             transaction = done.transaction
-            item = None if transaction is None else self._waiting.pop(transaction.id, None)
-            if item is None or item.done.done():
+            item = None if transaction is None else self._intake.find(transaction.id)
+            if item is None:
                 continue
             if done.refused is not None:
-                item.done.set_exception(done.refused)
+                self._intake.fail(item, done.refused)
             else:
-                item.done.set_result(Submitted(item.transaction.id, height, done.first_leaf, done.outcomes))
+                self._intake.settle(item, Submitted(item.transaction.id, height, done.first_leaf, done.outcomes))
+        for organisation in tuple(self._paused):
+            self._go_on(organisation)
         self._give_up(block.result.block.time)
         self._on_block(block.result, block.sealed.header, block.sealed.signatures)
 
     def _give_up(self, time: int) -> None:
         """Fail what can be in no block any more."""
-        late = [item for item in self._waiting.values() if item.transaction.payload.expires + GRACE_MS < time]
+        late = [item for item in self._intake.items() if item.transaction.payload.expires + GRACE_MS < time]
         for item in late:
-            self._fail(
+            self._intake.fail(
                 item,
                 PeerError(
                     "it was not decided before it expired: the zone is busy, or too few validators answer",
                     remedy="See `tally node status`; then sign it anew and send it again.",
                 ),
             )
-
-    def _fail(self, item: _Waiting, error: RejectedError | NodeError) -> None:
-        self._waiting.pop(item.transaction.id, None)
-        if not item.done.done():
-            item.done.set_exception(error)
-            with contextlib.suppress(Exception):
-                item.done.exception()

@@ -8,7 +8,11 @@ Rules:
 - What was admitted is included sooner or later, also what has expired meanwhile: only a block takes a transaction out
   of the mempool, and as long as one is in there the chain does not come to rest. What no block may hold (it was never
   admitted) is left out.
+- Where not everything fits, organisations take turns by cost (`ordering.fairness`): a backlog of one does not keep
+  another's transactions out of the block. The oldest of all is always in, so that nothing waits for ever.
 - Order is kept within an organisation: when one of its transactions has to wait, so do those behind it.
+- Organisations are counted as transactions name them: a proposal is judged without the state, which alone knows whose key
+  it is. Admission has compared the two.
 """
 
 from __future__ import annotations
@@ -18,33 +22,7 @@ from collections.abc import Sequence
 from tallystick.codec import MalformedError
 from tallystick.machine import Parameters, Transaction
 from tallystick.ordering.cometbft.checking import Checked
-
-
-class _Room:
-    """What is left in a block: for all, and for each organisation."""
-
-    def __init__(self, parameters: Parameters) -> None:
-        self._parameters = parameters
-        self._used: dict[str, int] = {}
-        self._total = 0
-
-    def take(self, transaction: Transaction) -> bool:
-        """Count a transaction in, or return False where it does not fit.
-
-        Organisations are counted as the transaction names them: a proposal is judged without the state, which alone
-        knows whose key it is.
-        """
-        count = len(transaction.operations)
-        organisation = transaction.payload.organisation
-        used = self._used.get(organisation, 0) + count
-        if used > self._parameters.block_operations_per_organisation:
-            return False
-        # One transaction always fits, so that none can be too large for every block.
-        if self._total and self._total + count > self._parameters.block_operations:
-            return False
-        self._used[organisation] = used
-        self._total += count
-        return True
+from tallystick.ordering.fairness import BlockRoom, FairQueue, cost
 
 
 def may_ever_fit(transaction: Transaction, parameters: Parameters) -> bool:
@@ -70,37 +48,43 @@ def choose(checked: Sequence[Checked], parameters: Parameters, max_bytes: int) -
         parameters: of the zone, as of the last block.
         max_bytes: what the engine allows.
     """
-    room = _Room(parameters)
-    left = max_bytes
-    chosen: list[bytes] = []
-    waits: set[str] = set()
-    for item in checked:
+    waiting: FairQueue[tuple[int, Transaction]] = FairQueue()
+    for position, item in enumerate(checked):
         transaction = item.decoded
         if isinstance(transaction, MalformedError) or not item.signed or not may_ever_fit(transaction, parameters):
             continue
-        organisation = transaction.payload.organisation
+        waiting.put(transaction.payload.organisation, (position, transaction), cost(transaction))
+    room = BlockRoom(parameters)
+    left = max_bytes
+
+    def fits(found: tuple[int, Transaction]) -> bool:
+        nonlocal left
+        transaction = found[1]
         size = block_bytes(transaction.raw)
-        if organisation in waits:
-            continue
-        if size > left or not room.take(transaction):
-            waits.add(organisation)
-            continue
+        if size > left or not room.take(transaction.payload.organisation, len(transaction.operations)):
+            return False
         left -= size
-        chosen.append(transaction.raw)
-    return chosen
+        return True
+
+    return [transaction.raw for _, transaction in sorted(waiting.take(fits), key=lambda found: found[0])]
 
 
 def find_fault(checked: Sequence[Checked], parameters: Parameters) -> str | None:
     """Return why a proposal is not voted for, in words for the log, or None where nothing is wrong with it."""
-    room = _Room(parameters)
+    room = BlockRoom(parameters)
+    seen: set[bytes] = set()
     for position, item in enumerate(checked):
         transaction = item.decoded
         if isinstance(transaction, MalformedError):
             return f"transaction {position} is malformed: {transaction.reason}"
+        if transaction.raw in seen:
+            # Of two, a copy of the history alone could not tell which one was refused (`replay`).
+            return f"transaction {position} is there twice"
+        seen.add(transaction.raw)
         if not item.signed:
             return f"transaction {position} has a bad signature"
         if not may_ever_fit(transaction, parameters):
             return f"transaction {position} is larger than the zone allows"
-        if not room.take(transaction):
+        if not room.take(transaction.payload.organisation, len(transaction.operations)):
             return f"transaction {position} is beyond a block's caps"
     return None

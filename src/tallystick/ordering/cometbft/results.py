@@ -1,6 +1,8 @@
 """What the engine keeps of a transaction's execution: a code, and outcomes in a few bytes.
 
-All of it is hashed into the next header (`last_results_hash`), so it holds nothing that could differ between machines.
+Code and data are hashed into the engine's next header (`last_results_hash`), so they hold nothing that could differ
+between machines, nor anything that a copy of the history could not tell again: a newcomer's engine fetches old blocks,
+and is answered from its ledger (`replay`). So a refused transaction has one code, whatever the reason; it is in the log.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 
 CODESPACE = "tallystick"
 NODE_CODESPACE = "node"
+REFUSED = 1
 BUSY = 1
 MAX_RESULT_BYTES = 64 << 10
 
@@ -43,8 +46,17 @@ _decoder: StrictDecoder[ResultData] = StrictDecoder(ResultData, max_bytes=MAX_RE
 def encode_result(done: TransactionResult) -> abci.ExecTxResult:
     """Return what the engine keeps of one transaction: one for each, whatever was in it."""
     if done.refused is not None:
-        return abci.ExecTxResult(code=done.refused.code, codespace=CODESPACE, log=done.refused.name)
+        return refused(done.refused.name)
     return abci.ExecTxResult(data=encode_outcomes(done.first_leaf, [outcome.code for outcome in done.outcomes]))
+
+
+def refused(name: str = "") -> abci.ExecTxResult:
+    """Return what the engine keeps of a transaction that left nothing behind.
+
+    Args:
+        name: of the reason, where it is known; no part of any hash.
+    """
+    return abci.ExecTxResult(code=REFUSED, codespace=CODESPACE, log=name)
 
 
 def encode_outcomes(first_leaf: int, codes: Iterable[int]) -> bytes:

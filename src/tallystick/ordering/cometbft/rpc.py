@@ -18,7 +18,7 @@ from tallystick.errors import PeerError
 
 TIMEOUT_SECONDS = 30.0
 # How many calls, and of how many bytes of transactions, go into one request.
-MAX_BATCH = 50
+MAX_BATCH = 100
 MAX_BATCH_BYTES = 4 << 20
 # What the engine's section `rpc` must say for such requests: its own defaults are 10 and a million.
 RPC_SETTINGS = {"max_request_batch_size": MAX_BATCH, "max_body_bytes": 2 * MAX_BATCH_BYTES}
@@ -47,11 +47,25 @@ class EngineStatus(NamedTuple):
         height: last block that it knows.
         app_hash: in that block's header, hex.
         catching_up: whether it is still fetching blocks.
+        first: first block that it still has.
     """
 
     height: int
     app_hash: str
     catching_up: bool
+    first: int = 0
+
+
+class EnginePeer(NamedTuple):
+    """Another engine that is connected.
+
+    Attributes:
+        node: id of its engine, hex, which it has proved.
+        name: how it calls itself: its organisation, unless it lies.
+    """
+
+    node: str
+    name: str
 
 
 class EngineRpc:
@@ -80,25 +94,44 @@ class EngineRpc:
             await self._session.close()
             self._session = None
 
-    async def send(self, transactions: Sequence[bytes]) -> list[Admitted]:
+    async def send(self, transactions: Sequence[bytes], *, wait: bool = True) -> list[Admitted]:
         """Offer transactions to the mempool, many in a request; return what became of each, in order.
 
-        Admitted is not recorded: the block is. A transaction that is in the mempool already counts as admitted.
+        Admitted is not recorded: the block is. A transaction that is in the mempool already counts as admitted, and the
+        `log` then says so.
+
+        Args:
+            transactions: their bytes.
+            wait: for what the application says of each; without, 0 and no log only say that it will be asked.
 
         Raises:
             PeerError: the engine does not answer.
         """
         answers: list[Any] = []
+        method = "broadcast_tx_sync" if wait else "broadcast_tx_async"
         for batch in _batches(transactions):
-            answers += await self._call(
-                [("broadcast_tx_sync", {"tx": base64.b64encode(raw).decode()}) for raw in batch]
-            )
+            answers += await self._call([(method, {"tx": base64.b64encode(raw).decode()}) for raw in batch])
         return [_admitted(answer) for answer in answers]
 
     async def status(self) -> EngineStatus:
         """Return how the engine is."""
         sync = (await self._one("status"))["sync_info"]
-        return EngineStatus(int(sync["latest_block_height"]), sync["latest_app_hash"].lower(), sync["catching_up"])
+        return EngineStatus(
+            int(sync["latest_block_height"]),
+            sync["latest_app_hash"].lower(),
+            sync["catching_up"],
+            int(sync["earliest_block_height"]),
+        )
+
+    async def peers(self) -> list[EnginePeer]:
+        """Return the engines that are connected to it."""
+        found = (await self._one("net_info"))["peers"]
+        return [EnginePeer(peer["node_info"]["id"].lower(), peer["node_info"]["moniker"]) for peer in found]
+
+    async def mempool(self) -> tuple[int, int]:
+        """Return how many transactions are in its mempool, and of how many bytes."""
+        found = await self._one("num_unconfirmed_txs")
+        return int(found["n_txs"]), int(found["total_bytes"])
 
     async def transactions(self, height: int) -> tuple[bytes, ...]:
         """Return the transactions of a block, as they were decided."""

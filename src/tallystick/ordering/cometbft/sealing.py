@@ -1,4 +1,7 @@
-"""The zone's own header of a decided block: every validator makes the same one, and signs it with its `system` key."""
+"""The zone's own header of a decided block: every validator makes the same one, and signs it with its `system` key.
+
+Whose engine follows without a seat makes the same header and does not sign it; the signatures come from the others.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,15 @@ from tallystick.proofs.headers import (
 class HeaderSealer:
     """Makes and signs the headers of one ledger, each naming the one before."""
 
-    def __init__(self, chain: str, organisation: str, signer: Signer, *, previous: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        chain: str,
+        organisation: str,
+        signer: Signer,
+        *,
+        previous: Callable[[], bytes],
+        has_seat: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Prepare.
 
         Args:
@@ -27,7 +38,9 @@ class HeaderSealer:
             organisation: whose signature it is.
             signer: its `system` key.
             previous: returns the hash of the last header on disk, or of the genesis.
+            has_seat: tells whether this organisation, with this key, is one of those who sign the next header.
         """
+        self._has_seat = has_seat
         self._chain = chain
         self._organisation = organisation
         self._signer = signer
@@ -46,5 +59,5 @@ class HeaderSealer:
             time=result.block.time,
             transactions_root=transactions_root(result.block.transactions).hex(),
         )
-        signatures = encode_signatures([sign_header(header, self._organisation, self._signer)])
-        return Sealed(encode_header(header), signatures)
+        signed = [sign_header(header, self._organisation, self._signer)] if self._has_seat() else []
+        return Sealed(encode_header(header), encode_signatures(signed))

@@ -1,7 +1,6 @@
 """Who validates, as the ledger says: the difference that a block makes to the engine's set of validators.
 
-Which record names the validators is for a module to say; this room asks through a Protocol. Without one the set of the
-engine's genesis stays for ever.
+Which records name the validators is for a module to say; this room asks through a Protocol.
 """
 
 from __future__ import annotations
@@ -13,16 +12,19 @@ from tallystick.machine import BlockResult, Reader, State
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.generated import crypto_keys_pb2 as keys
 
+Powers = Mapping[bytes, int]
+"""Ed25519 consensus keys with their power, which is above zero."""
+
 
 class ValidatorSource(Protocol):
-    """Reads from the state who validates."""
+    """Reads from the state who validates, and who did."""
 
     @property
     def collections(self) -> frozenset[str]:
         """The collections that the answer depends on."""
 
-    def validators(self, state: State) -> Mapping[bytes, int]:
-        """Return the Ed25519 consensus keys of the validators with their power, which is above zero."""
+    def validators(self, state: State, height: int) -> Powers:
+        """Return who votes on the blocks after one, as far as the engine was told with it; it may be in the past."""
 
 
 class After:
@@ -50,14 +52,20 @@ class After:
 
 
 def changes(source: ValidatorSource | None, reader: Reader, result: BlockResult) -> list[abci.ValidatorUpdate]:
-    """Return what a block changes about the validators: new power for each, zero for those who leave; by key.
+    """Return what a block changes about the validators: new power for each, zero for those who leave; by key."""
+    if source is None or not any(collection in source.collections for collection, _, _ in result.writes):
+        return []
+    height = result.block.height
+    return difference(
+        source.validators(State(reader), height - 1), source.validators(State(After(reader, result)), height)
+    )
+
+
+def difference(before: Powers, after: Powers) -> list[abci.ValidatorUpdate]:
+    """Return what leads from some validators to others.
 
     A change that would leave nobody is not made: a chain without validators could never make another block.
     """
-    if source is None or not any(collection in source.collections for collection, _, _ in result.writes):
-        return []
-    before = source.validators(State(reader))
-    after = source.validators(State(After(reader, result)))
     if not after:
         return []
     keys_changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

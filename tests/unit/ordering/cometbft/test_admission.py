@@ -1,8 +1,8 @@
 """Admission: what a block would take now, and each organisation up to its share."""
 
-from tallystick.machine import Parameters
+from tallystick.machine import Parameters, decode_transaction
 from tallystick.merkle import Frontier
-from tallystick.ordering.cometbft import Share
+from tallystick.ordering.cometbft import Share, admission
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 
 
@@ -42,7 +42,7 @@ async def test_what_no_block_could_hold_is_refused(make_bench):
 
 async def test_one_that_floods_leaves_room_for_others(bench):
     """Beyond its share an organisation is told to wait; another is admitted, and so is the first after a block."""
-    application = bench.application(share=Share(transactions=3))
+    application = bench.application(share=Share(3, 1 << 20))
     flood = [bench.note(key=f"k{number}") for number in range(5)]
     answers = await application.check_transactions([abci.RequestCheckTx(tx=raw) for raw in flood])
     assert [0, 0, 0, 1, 1] == [answer.code for answer in answers]
@@ -55,13 +55,13 @@ async def test_one_that_floods_leaves_room_for_others(bench):
 async def test_share_of_bytes(bench):
     """A share is also one of bytes."""
     raw = bench.note(key="a", count=10)
-    application = bench.application(share=Share(bytes=len(raw) + 10))
+    application = bench.application(share=Share(9, len(raw) + 10))
     assert [0, 1] == await bench.check(application, raw, bench.note(key="b"))
 
 
 async def test_same_bytes_again_count_once(bench):
     """What the engine had no room for is admitted again, and counted once."""
-    application = bench.application(share=Share(transactions=1))
+    application = bench.application(share=Share(1, 1 << 20))
     raw = bench.note()
     assert [0, 0] == await bench.check(application, raw, raw)
     assert 1 == application.waiting
@@ -79,9 +79,71 @@ async def test_recheck_drops_what_has_become_void(bench):
 
 async def test_what_the_engine_lost_is_forgotten_after_its_expiry(bench):
     """An admitted transaction that never comes in a block does not count for ever."""
-    application = bench.application(share=Share(transactions=1))
+    application = bench.application(share=Share(1, 1 << 20))
     assert [0] == await bench.check(application, bench.note(key="a", expires=1_500))
     await bench.block(application, time=100_000)
     assert 0 == application.waiting
     bench.now = 100_000
     assert [0] == await bench.check(application, bench.note(key="b", seen=(0, Frontier().root())))
+
+
+async def test_beyond_its_share_no_signature_is_looked_at(bench, monkeypatch):
+    """One that floods costs a look at its name and no more: its signatures are not checked."""
+    application = bench.application(share=Share(1, 1 << 20))
+    assert [0] == await bench.check(application, bench.note(key="a"))
+    seen = []
+    check = application._checker.check_decoded
+
+    async def counted(decoded):
+        seen.extend(decoded)
+        return await check(decoded)
+
+    monkeypatch.setattr(application._checker, "check_decoded", counted)
+    answers = await application.check_transactions(
+        [abci.RequestCheckTx(tx=bench.forged(bench.note(key=f"b{number}"))) for number in range(3)]
+    )
+    assert [("node", 1)] * 3 == [(answer.codespace, answer.code) for answer in answers]
+    assert [] == seen
+
+
+async def test_bad_signatures_have_an_allowance(bench, monkeypatch):
+    """After many bad signatures unknown ones are not looked at for a while; what is known to be good gets in at once."""
+    monkeypatch.setattr(admission, "BAD_SIGNATURES", 3)
+    application = bench.application()
+    known = bench.note(key="known")
+    assert [True] == await application.check_signatures([decode_transaction(known, application.state.genesis_hash)])
+    bad = [bench.forged(bench.note(key=f"b{number}")) for number in range(4)]
+    assert [2, 2, 2] == await bench.check(application, *bad[:3])
+    answers = await application.check_transactions(
+        [abci.RequestCheckTx(tx=raw) for raw in (bad[3], bench.note("clinic", key="c"), known)]
+    )
+    assert [("node", 1), ("node", 1), ("", 0)] == [(answer.codespace, answer.code) for answer in answers]
+    bench.now += 1_000
+    assert [2, 0] == await bench.check(application, bad[3], bench.note("clinic", key="c"))
+
+
+async def test_engine_that_begins_has_an_empty_mempool(bench):
+    """What an engine forgot when it died does not count any more when it is started again."""
+    application = bench.application(share=Share(1, 1 << 20))
+    assert [0, 1] == await bench.check(application, bench.note(key="a"), bench.note(key="b"))
+    await application.info(abci.RequestInfo())
+    assert 0 == application.waiting
+    assert [0] == await bench.check(application, bench.note(key="b"))
+
+
+async def test_shares_shrink_while_full_blocks_are_slow(bench, monkeypatch):
+    """Behind full blocks that take long an organisation may have less waiting, down to a least; quick ones give it back."""
+    monkeypatch.setattr(admission, "LEAST", Share(10, 1 << 10))
+    application = bench.application(share=Share(20, 1 << 20))
+
+    async def admitted(height, ms):
+        flood = [bench.note(key=f"k{height}-{number}") for number in range(21)]
+        codes = await bench.check(application, *flood)
+        bench.now += ms
+        taken = [raw for raw, code in zip(flood, codes, strict=True) if not code]
+        await bench.block(application, *taken, time=bench.now)
+        return len(taken)
+
+    assert [20, 14, 10, 10] == [await admitted(height, 3_000) for height in range(4)]
+    assert [10, 12, 14, 16, 19, 20] == [await admitted(height, 100) for height in range(4, 10)]
+    assert [20, 20] == [await admitted(height, 700) for height in range(10, 12)]

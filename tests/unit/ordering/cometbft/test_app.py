@@ -8,7 +8,9 @@ import pytest
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.machine import Block, execute_block
 from tallystick.ordering.cometbft import decode_outcomes
+from tallystick.ordering.cometbft.blocks import Misbehaviour
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
+from tallystick.ordering.cometbft.oversight import Oversight
 from tallystick.ordering.cometbft.validators import update
 from tallystick.proofs.headers import (
     check_signatures,
@@ -44,7 +46,7 @@ async def test_chain_begins_with_the_genesis_state(bench):
     for changes in ({"chain_id": "toy-11111111"}, {"initial_height": 5}):
         with pytest.raises(IntegrityError):
             await application.init_chain(abci.RequestInitChain(**({"chain_id": "toy-00000000"} | changes)))
-    source = SimpleNamespace(collections=frozenset(), validators=lambda state: {b"w" * 32: 10})
+    source = SimpleNamespace(collections=frozenset(), validators=lambda state, height: {b"w" * 32: 10})
     with pytest.raises(IntegrityError, match="validators"):
         await bench.application(validators=source).init_chain(
             abci.RequestInitChain(chain_id="toy-00000000", validators=given)
@@ -78,7 +80,9 @@ async def test_block_gives_one_result_a_transaction_whatever_is_in_it(bench):
         taken,
     ]
     answer = await bench.block(application, *content)
-    assert [0, 1, 1, 2, 3, 4, 0] == [result.code for result in answer.tx_results]
+    assert [0, 1, 1, 1, 1, 1, 0] == [result.code for result in answer.tx_results]
+    reasons = ["", "malformed", "malformed", "bad_signature", "expired", "repeated", ""]
+    assert reasons == [result.log for result in answer.tx_results]
     assert (0, [0, 0]) == (decode_outcomes(answer.tx_results[0].data).first_leaf, [0, 0])
     assert [9001] == decode_outcomes(answer.tx_results[6].data).codes()
     assert 3 == application.state.frontier.size
@@ -129,8 +133,8 @@ async def test_transaction_refused_once_may_be_recorded_later(bench):
     """What a block refused leaves no trace that would be in the way of the same bytes in a later one."""
     application = bench.application()
     early = bench.note(key="a", expires=4_000_000)
-    assert [5] == [result.code for result in (await bench.block(application, early)).tx_results]
-    assert [0] == [result.code for result in (await bench.block(application, early, time=2_000_000)).tx_results]
+    assert ["expires_too_late"] == [result.log for result in (await bench.block(application, early)).tx_results]
+    assert [""] == [result.log for result in (await bench.block(application, early, time=2_000_000)).tx_results]
     state = bench.stores[0].load_state()
     assert 1 == state.frontier.size
 
@@ -177,12 +181,18 @@ async def test_full_disk_writes_nothing_and_is_survived(bench):
 
 async def test_listeners_hear_of_blocks_and_misbehaviour(bench):
     """Each block on disk is told with all its transactions, and with what it says of validators."""
-    application = bench.application(retain_blocks=1)
+    found_out = []
+    oversight = Oversight(
+        misbehaved=lambda found, height, time: found_out.append((found, height, time)),
+        retain=lambda height, time: height - time // 2_000 + 1,
+    )
+    application = bench.application(oversight=oversight)
     request = bench.finalize(application, b"nonsense", bench.note())
     found = request.misbehavior.add(type=abci.DUPLICATE_VOTE, height=7, total_voting_power=40)
     found.validator.address, found.validator.power = b"v" * 20, 10
     await application.finalize_block(request)
     assert 1 == (await application.commit(abci.RequestCommit())).retain_height
+    assert [((Misbehaviour("duplicate_vote", (b"v" * 20).hex(), 7, 10),), 1, 2_000)] == found_out
     (told,) = bench.committed
     assert (2, 1) == (len(told.decided), len(told.result.results))
 
@@ -193,7 +203,8 @@ async def test_validators_follow_the_state(bench):
     class Source:
         collections = frozenset({"notes"})
 
-        def validators(self, state):
+        def validators(self, state, height):
+            del height
             found = {b"v" * 32: 10}
             for key, _ in state.scan(NOTES):
                 found[key.encode().ljust(32, b".")] = 5
@@ -214,8 +225,23 @@ async def test_query_reads_what_is_on_disk(bench):
     assert (0, 1, "hello") == (record.code, record.height, json.loads(record.value)["text"])
     root = await application.query(abci.RequestQuery(path="/history/1"))
     assert application.state.frontier.root() == root.value
-    for path in ("", "/", "/records/notes/b", "/records/nothing/a", "/history/x", "/history/7", "/p2p/filter/id/1"):
+    for path in ("", "/", "/records/notes/b", "/records/nothing/a", "/history/x", "/history/7"):
         assert 1 == (await application.query(abci.RequestQuery(path=path))).code
+
+
+async def test_only_engines_that_the_ledger_names_may_connect(bench):
+    """The engine asks who may connect: by node id those that are known; addresses, and any where nobody is asked."""
+    known = bench.application(knows_engine=lambda node: node == "ab" * 20)
+    for path, code in (
+        ("/p2p/filter/id/" + "ab" * 20, 0),
+        ("/p2p/filter/id/" + "cd" * 20, 1),
+        ("/p2p/filter/id/", 1),
+        ("/p2p/filter/addr/192.0.2.1:26656", 0),
+    ):
+        answer = await known.query(abci.RequestQuery(path=path))
+        assert (code, "node" if code else "") == (answer.code, answer.codespace)
+    answer = await bench.application().query(abci.RequestQuery(path="/p2p/filter/id/" + "cd" * 20))
+    assert 0 == answer.code
 
 
 async def test_votes_carry_nothing_more(bench):

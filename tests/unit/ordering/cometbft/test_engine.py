@@ -4,9 +4,12 @@ import asyncio
 
 import pytest
 
-from tallystick.errors import NodeError, PeerError, RejectedError
+from tallystick.errors import NodeError, PeerError, QueueFullError, RejectedError
+from tallystick.machine.rejections import EXPIRED
 from tallystick.ordering import InlineVerifier
 from tallystick.ordering.cometbft import Distributed, EngineRpc, engine
+from tallystick.ordering.cometbft.results import REFUSED
+from tallystick.ordering.fairness import Share
 from tallystick.proofs.headers import decode_header
 from tallystick.store import LedgerStore
 from tests.support.toy import RULEBOOK
@@ -105,14 +108,15 @@ async def test_refused_by_name_before_and_by_the_engine(validator, bench):
 
 
 async def test_decided_and_refused(validator, bench):
-    """What another validator's block took first is refused in this one, by the number that the block gave it."""
+    """What another validator's block took first is refused in this one, for the reason that the block gave."""
     raw = bench.note(key="a", expires=3_000)
     future = validator.orders.submit(raw)
     await validator.waits(1)
     (result,) = await validator.engine.decide(4_000)
     with pytest.raises(RejectedError) as caught:
         await future
-    assert (result.code, "expired") == (caught.value.code, caught.value.name)
+    assert (REFUSED, "expired") == (result.code, result.log)
+    assert (EXPIRED.code, "expired") == (caught.value.code, caught.value.name)
 
 
 async def test_decided_by_way_of_another_validator(validator, bench):
@@ -130,24 +134,52 @@ async def test_decided_by_way_of_another_validator(validator, bench):
     assert 1 == (await future).height
 
 
-async def test_busy(validator, bench, monkeypatch):
-    """Beyond what may wait here, and beyond its organisation's share, one is told to come again."""
-    monkeypatch.setattr(engine, "MAX_WAITING", 2)
+async def test_full_queue(validator, bench):
+    """Beyond what an organisation may have waiting here it is told when to come again; another is not."""
+    validator.orders._intake._shares._share = Share(2, 1 << 20)
     first = [validator.orders.submit(bench.note(key=f"k{number}")) for number in range(2)]
-    with pytest.raises(PeerError, match="queue is full"):
-        validator.orders.submit(bench.note(key="k2"))
     await validator.waits(2)
+    with pytest.raises(QueueFullError, match="bank has as many") as caught:
+        validator.orders.submit(bench.note(key="k2"))
+    assert 1 == caught.value.retry_after_s
+    other = validator.orders.submit(bench.note("clinic", key="x"))
+    await validator.waits(3)
     await validator.engine.decide(2_000)
-    assert [0, 1] == sorted([(await each).first_leaf for each in first])
-    validator.orders._application._admission._share = validator.orders._application._admission._share._replace(
-        transactions=1
-    )
-    monkeypatch.undo()
-    futures = [validator.orders.submit(bench.note(key=f"m{number}")) for number in range(2)]
+    assert [0, 1, 2] == sorted([(await each).first_leaf for each in (*first, other)])
+    again = validator.orders.submit(bench.note(key="k2"))
     await validator.waits(1)
     await validator.engine.decide(3_000)
-    answers = await asyncio.gather(*futures, return_exceptions=True)
-    assert 1 == sum(isinstance(answer, PeerError) and "share of this node" in answer.message for answer in answers)
+    assert 2 == (await again).height
+
+
+async def test_share_of_the_mempool_holds_up_its_own_queue_only(validator, bench):
+    """What the mempool has no share for waits for the next block, in its order; another organisation's goes on."""
+    validator.orders._application._admission._shares._share = Share(1, 1 << 20)
+    futures = [validator.orders.submit(bench.note(key=f"m{number}")) for number in range(3)]
+    await validator.waits(1)
+    other = validator.orders.submit(bench.note("clinic", key="x"))
+    await validator.waits(2)
+    await validator.engine.decide(2_000)
+    assert {1} == {(await each).height for each in (futures[0], other)}
+    for height, future in enumerate(futures[1:], 2):
+        await validator.waits(1)
+        await validator.engine.decide(1_000 + 1_000 * height)
+        assert height == (await future).height
+
+
+async def test_paused_queue_goes_on_without_a_block(validator, bench, monkeypatch):
+    """Where no block comes, an organisation that was told to wait is tried again after a while."""
+    monkeypatch.setattr(engine, "PAUSE_SECONDS", 0.02)
+    shares = validator.orders._application._admission._shares
+    shares._share = Share(0, 0)
+    future = validator.orders.submit(bench.note(key="a"))
+    async with asyncio.timeout(10):
+        while not validator.orders._paused:
+            await asyncio.sleep(0.005)
+    shares._share = Share(5, 1 << 20)
+    await validator.waits(1)
+    await validator.engine.decide(2_000)
+    assert 1 == (await future).height
 
 
 async def test_engine_that_is_away_and_comes_back(validator, bench):

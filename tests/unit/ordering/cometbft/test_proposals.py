@@ -48,17 +48,20 @@ async def test_what_became_void_is_proposed_all_the_same(bench):
     await bench.block(application, done, time=2_000)
     assert [done, expired] == await proposed(application, done, expired)
     assert ACCEPT == await vote(application, done, expired)
-    assert [4, 3] == [result.code for result in (await bench.block(application, done, expired)).tx_results]
+    assert ["repeated", "expired"] == [
+        result.log for result in (await bench.block(application, done, expired)).tx_results
+    ]
 
 
 async def test_what_was_never_admitted_is_left_out_and_voted_against(bench):
-    """A malformed or forged transaction is never proposed, and a proposal that holds one is refused."""
+    """A malformed or forged transaction is never proposed; a proposal that holds one, or one twice, is refused."""
     application = bench.application()
     good, forged = bench.note(key="a"), bench.forged(bench.note(key="b"))
     assert [good] == await proposed(application, b"nonsense", forged, good)
     assert ACCEPT == await vote(application)
     assert REJECT == await vote(application, good, b"nonsense")
     assert REJECT == await vote(application, good, forged)
+    assert REJECT == await vote(application, good, good)
 
 
 async def test_author_of_another_history_is_voted_against(bench):
@@ -80,6 +83,16 @@ async def test_block_size_is_kept(bench):
     both = block_bytes(first) + block_bytes(second)
     assert [first, second] == await proposed(application, first, second, max_bytes=both)
     assert [first] == await proposed(application, first, second, max_bytes=both - 1)
+
+
+async def test_backlog_of_one_leaves_room_for_others(make_bench):
+    """Where not all fits, organisations take turns by cost, and the block keeps the order of arrival."""
+    bench = make_bench(parameters=Parameters(block_operations=6, block_operations_per_organisation=6))
+    application = bench.application()
+    flood = [bench.note(key=f"f{number}") for number in range(20)]
+    others = [bench.note("clinic", key=f"o{number}") for number in range(2)]
+    assert [*flood[:4], *others] == await proposed(application, *flood, *others)
+    assert [*flood[:6]] == await proposed(application, *flood)
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 1 << 20])
