@@ -38,6 +38,7 @@ from tallystick.errors import AccessError, IntegrityError, StorageError, UsageEr
 from tallystick.fsck import check_home
 from tallystick.keys import check_new_passphrase
 from tallystick.modules import genesis_writes, rulebook
+from tallystick.node.beginning import read_beginning
 from tallystick.node.files import Scratch
 from tallystick.node.homes import Home, NewHome
 from tallystick.node.locks import FILES
@@ -49,7 +50,19 @@ TAG_BYTES = 16
 SCRYPT_N = 1 << 17
 _MAX_HEAD_BYTES = 1_024
 _DATABASES = ("ledger.db", "office.db")
-_LEFT_OUT = FILES | {"inbox", "engine", "log", "core.sock", "operator.json", "RESTORED"}
+_LEFT_OUT = FILES | {
+    "RESTORED",
+    "core.sock",
+    "disk-samples.json",
+    "engine",
+    "inbox",
+    "incoming",
+    "log",
+    "older",
+    "operator.json",
+    "processes.json",
+    "snapshots",
+}
 
 Progress = Callable[[int, int], None]
 """`progress(done, total)`: bytes so far and in all."""
@@ -410,11 +423,11 @@ def _check(home: Home) -> tuple[int, int]:
         latest = store.latest_checkpoint()
         if latest is not None:
             tiles = TileLog(home.log_path)
-            tiles.resume(latest[0], store.leaves)
+            tiles.resume(latest[0], store.leaves, begin=store.base_edge())
             tiles.write_checkpoint(latest[3])
     finally:
         store.close()
-    report = check_home(home.path, rulebook(), genesis_writes)
+    report = check_home(home.path, rulebook(), genesis_writes, snapshot=read_beginning)
     if not report.ok:
         raise IntegrityError(
             f"the ledger in the backup does not hold: {report.first or 'it could not be checked whole'}",

@@ -15,6 +15,7 @@ from tallystick.errors import NodeError
 from tallystick.keys import OpenKeys
 from tallystick.node.homes import Home
 from tallystick.node.logs import set_up_logs
+from tallystick.node.processes import ENGINE_STALLED, PART_CHANGED, EngineStalledError, PartChangedError
 from tallystick.node.supervisor import read_keys
 
 
@@ -26,13 +27,20 @@ def run_child(name: str, run: Callable[[Home, OpenKeys], Coroutine[None, None, N
         run: runs until it is told to stop.
 
     Returns:
-        0 stopped as told, 3 cannot run.
+        0 stopped as told, 3 cannot run, `ENGINE_STALLED` where the engine is to be started again with it, `PART_CHANGED`
+        where all processes of the node are.
     """
     log = structlog.get_logger(name)
     try:
         home = Home(Path(sys.argv[1]))
         set_up_logs(home.settings.log)
         uvloop.run(run(home, read_keys(home)))
+    except EngineStalledError as error:
+        log.error("engine_stalled", message=error.message, remedy=error.remedy)
+        return ENGINE_STALLED
+    except PartChangedError as error:
+        log.info("part_changed", message=error.message)
+        return PART_CHANGED
     except NodeError as error:
         log.error(f"{name}_cannot_run", message=error.message, remedy=error.remedy)
         return 3

@@ -41,6 +41,8 @@ class EngineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     peers: list[str] = []
     commit_ms: int = 100
     retain_blocks: int = 0
+    retain_days: int = 0
+    stall_seconds: int = 30
 
 
 class ApiSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +56,7 @@ class LedgerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     state_cache_mib: int = 256
     heartbeat_seconds: int = 600
+    snapshot_from: int = 50_000
 
 
 class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,11 +97,20 @@ DOCS: dict[str, str] = {
     "engine.listen": "`host:port` where the engines of the other validators connect.",
     "engine.peers": "`id@host:port` of the engines of the other validators.",
     "engine.commit_ms": "How long a validator waits after a decision for late votes before it begins the next block.",
-    "engine.retain_blocks": "How many of its own blocks the engine keeps at least, for others that catch up; 0 keeps all. "
-    "The ledger itself keeps everything.",
+    "engine.retain_blocks": "How many of its own blocks the engine keeps at least, for other validators that catch up. It "
+    "keeps 100,000 blocks and those of 48 hours in any case, for evidence of double votes; with 0 here and in "
+    "`retain_days` it keeps all. The ledger itself keeps everything.",
+    "engine.retain_days": "For how many days the engine keeps its own blocks at least; both this and `retain_blocks` must "
+    "be over before one goes. A new validator needs one other that still has the blocks it lacks.",
+    "engine.stall_seconds": "How long the engine may stand still, while transactions wait and enough validators are "
+    "connected, before it is started again; as much more for each validator that is away, and twice as long after each "
+    "try that did not help.",
     "api.listen": "`host:port` of the HTTP API. Loopback only; put a proxy with TLS in front for anything else.",
     "ledger.state_cache_mib": "Memory for the state tree and records; beyond it they are read from disk, slower.",
     "ledger.heartbeat_seconds": "The orderer makes an empty block after so long without one, so that deadlines pass.",
+    "ledger.snapshot_from": "A new replica fetches the records of another member's node, and checks them, instead of "
+    "executing all blocks, where the history has at least so many operations; older blocks follow in the background. "
+    "0: never.",
     "data.max_transfers": "Deliveries served at the same time; further ones wait.",
     "log.level": "Least severe message that is written.",
     "log.format": "`text`, `json`, or `auto`: text on a terminal, JSON elsewhere.",

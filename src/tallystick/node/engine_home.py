@@ -1,8 +1,10 @@
 """What the distributed engine needs in a validator's home, written from `tally.toml` and never edited by hand.
 
-    home/  engine-genesis.json          public; the same at every validator of the zone
+    home/  engine-genesis.json          public; the same at every validator of the zone (`engine_genesis`)
            engine/config/config.toml    rendered anew at each start
+           engine/peers.json            the other engines that the ledger names
            engine/data/                 the engine's blocks; may be lost, and is fetched again from the others
+           engine/behind                how far the engine is, while it is behind the ledger (`ordering.cometbft.replay`)
            keys/engine/                 its two keys, and what it signed last
 
 `keys/engine/last-signed.json` says up to where this validator has voted. It is never restored from a backup and never
@@ -12,7 +14,6 @@ reset: a validator that lost it could vote twice, and gets a new consensus key i
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,20 +21,17 @@ from typing import Any, NamedTuple
 
 from nacl.signing import SigningKey
 
-from tallystick.codec import sha256
 from tallystick.errors import StorageError
 from tallystick.node.config import EngineSection
+from tallystick.node.engine_genesis import PUBLIC_TYPE, key_address
 from tallystick.node.files import write_atomically
 from tallystick.node.homes import Home
+from tallystick.ordering.cometbft.admission import MEMPOOL_SETTINGS
 from tallystick.ordering.cometbft.rpc import RPC_SETTINGS
 
-GENESIS_FILE = "engine-genesis.json"
-POWER = 10
-BLOCK_BYTES = 4 << 20
-_EVIDENCE_BLOCKS = 100_000
-_EVIDENCE_NS = 48 * 3_600 * 10**9
+_PEERS_FILE = "peers.json"
+_PACKET_BYTES = 128 << 10
 _PRIVATE_TYPE = "tendermint/PrivKeyEd25519"
-_PUBLIC_TYPE = "tendermint/PubKeyEd25519"
 
 
 class EngineIdentity(NamedTuple):
@@ -65,55 +63,76 @@ def make_engine_keys(keys: Path) -> EngineIdentity:
     consensus, node = SigningKey.generate(), SigningKey.generate()
     public = bytes(consensus.verify_key)
     form = {
-        "address": _address(public).upper(),
-        "pub_key": {"type": _PUBLIC_TYPE, "value": _base64(public)},
+        "address": key_address(public).upper(),
+        "pub_key": {"type": PUBLIC_TYPE, "value": _base64(public)},
         "priv_key": _private(consensus),
     }
     _write(folder / "consensus-key.json", form)
     _write(folder / "node-key.json", {"priv_key": _private(node)})
     _write(folder / "last-signed.json", {"height": "0", "round": 0, "step": 0})
-    return EngineIdentity(_address(bytes(node.verify_key)), public)
+    return EngineIdentity(key_address(bytes(node.verify_key)), public)
 
 
-def make_engine_genesis(
-    chain: str, validators: Sequence[tuple[str, bytes]], *, created_ms: int, initial_height: int = 1
-) -> bytes:
-    """Return the engine's genesis: who votes at first.
+def read_engine_keys(keys: Path) -> EngineIdentity:
+    """Return what the engine of a key folder is known by.
 
-    Args:
-        chain: chain id of the zone.
-        validators: (organisation, consensus key), in the order of the zone's genesis.
-        created_ms: now.
-        initial_height: first block of the engine's chain.
+    Raises:
+        StorageError: there are no such keys, or they cannot be read.
     """
-    created = datetime.datetime.fromtimestamp(created_ms / 1000, datetime.UTC)
-    document = {
-        "genesis_time": created.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "chain_id": chain,
-        "initial_height": str(initial_height),
-        "consensus_params": {
-            "block": {"max_bytes": str(BLOCK_BYTES), "max_gas": "-1"},
-            "evidence": {
-                "max_age_num_blocks": str(_EVIDENCE_BLOCKS),
-                "max_age_duration": str(_EVIDENCE_NS),
-                "max_bytes": "65536",
-            },
-            "validator": {"pub_key_types": ["ed25519"]},
-            "version": {"app": "1"},
-            "abci": {"vote_extensions_enable_height": "0"},
-        },
-        "validators": [
-            {
-                "address": _address(key).upper(),
-                "pub_key": {"type": _PUBLIC_TYPE, "value": _base64(key)},
-                "power": str(POWER),
-                "name": organisation,
-            }
-            for organisation, key in validators
-        ],
-        "app_hash": "",
-    }
-    return json.dumps(document, indent=1).encode() + b"\n"
+    return EngineIdentity(
+        key_address(bytes(_read_key(keys, "node-key.json").verify_key)),
+        bytes(_read_key(keys, "consensus-key.json").verify_key),
+    )
+
+
+def sign_with_consensus_key(keys: Path, message: bytes) -> bytes:
+    """Return the signature of a message that is no vote: of the proof that this node holds the key.
+
+    Raises:
+        StorageError: there are no such keys, or they cannot be read.
+    """
+    return _read_key(keys, "consensus-key.json").sign(message).signature
+
+
+def has_engine_keys(keys: Path) -> bool:
+    """Tell whether a key folder has an engine's keys."""
+    return (keys / "engine" / "consensus-key.json").is_file()
+
+
+def signed_height(keys: Path) -> int | None:
+    """Return the height of the last block that the engine voted on, 0 before the first; None where nobody knows."""
+    try:
+        return int(json.loads((keys / "engine" / "last-signed.json").read_bytes())["height"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def retire_engine_keys(keys: Path) -> Path:
+    """Put an engine's keys aside, never to be used again; return where.
+
+    Raises:
+        StorageError: they cannot be moved.
+    """
+    folder = keys / "engine"
+    number = 1
+    while (retired := keys / f"engine-retired-{number}").exists():
+        number += 1
+    try:
+        folder.rename(retired)
+    except OSError as error:
+        raise StorageError(f"cannot move {folder}: {error.strerror}", remedy="Check the disk and its rights.") from None
+    return retired
+
+
+def _read_key(keys: Path, name: str) -> SigningKey:
+    path = keys / "engine" / name
+    try:
+        value = json.loads(path.read_bytes())["priv_key"]["value"]
+        return SigningKey(base64.b64decode(value)[:32])
+    except FileNotFoundError:
+        raise StorageError(f"{path} is missing", remedy="Make the engine's keys: `tally node validate`.") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StorageError(f"{path} cannot be read", remedy="Make new ones: `tally node repair`.") from None
 
 
 def prepare_engine(home: Home) -> list[str]:
@@ -122,10 +141,10 @@ def prepare_engine(home: Home) -> list[str]:
     Raises:
         StorageError: a file is missing or cannot be written.
     """
-    genesis = home.path / GENESIS_FILE
-    if not genesis.is_file():
+    if not home.engine_genesis_path.is_file():
         raise StorageError(
-            f"{genesis} is missing", remedy="Copy it from another validator of the zone; it is the same at all of them."
+            f"{home.engine_genesis_path} is missing",
+            remedy="It is written from the ledger once the validators order together: start the node again.",
         )
     folder = home.path / "engine"
     for name in ("config", "data"):
@@ -143,12 +162,12 @@ def _render(home: Home) -> str:
         "": {
             "proxy_app": f"unix://{home.abci_path}",
             "moniker": home.settings.node.organisation,
-            "genesis_file": str(home.path / GENESIS_FILE),
+            "genesis_file": str(home.engine_genesis_path),
             "priv_validator_key_file": str(keys / "consensus-key.json"),
             "priv_validator_state_file": str(keys / "last-signed.json"),
             "node_key_file": str(keys / "node-key.json"),
             "abci": "socket",
-            "filter_peers": False,
+            "filter_peers": True,
             "log_format": "json",
             "log_level": "error" if home.settings.log.level != "debug" else "info",
         },
@@ -159,23 +178,26 @@ def _render(home: Home) -> str:
         },
         "p2p": {
             "laddr": f"tcp://{settings.listen}",
-            "persistent_peers": ",".join(settings.peers),
+            "persistent_peers": ",".join(_peers(home)),
             "addr_book_strict": False,
             "allow_duplicate_ip": True,
             "pex": False,
             "send_rate": 20_480_000,
             "recv_rate": 20_480_000,
             "flush_throttle_timeout": "10ms",
+            # A part of a block in one packet instead of 65; the same at all validators, who take none that is longer.
+            "max_packet_msg_payload_size": _PACKET_BYTES,
         },
         "mempool": {
-            "size": 20_000,
-            "max_txs_bytes": 256 << 20,
+            **MEMPOOL_SETTINGS,
             "max_tx_bytes": (1 << 20) + 1024,
             "cache_size": 40_000,
             "recheck": False,
         },
         "consensus": {
             "create_empty_blocks": False,
+            # What is new waits so long until it is passed on, three times a block; 100 ms by the engine's own default.
+            "peer_gossip_sleep_duration": "25ms",
             "create_empty_blocks_interval": f"{home.settings.ledger.heartbeat_seconds}s",
             "timeout_propose": "2s",
             "timeout_commit": f"{commit_ms}ms",
@@ -193,9 +215,25 @@ def _render(home: Home) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _address(public: bytes) -> str:
-    """Return how the engine names a key: the first 20 bytes of its SHA-256, hex."""
-    return sha256(public)[:20].hex()
+def write_peers(home: Home, peers: Sequence[str]) -> None:
+    """Write which other engines the ledger names, for the next start of this node's.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    home.engine_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomically(home.engine_path / _PEERS_FILE, json.dumps(list(peers)).encode() + b"\n")
+
+
+def _peers(home: Home) -> list[str]:
+    """Return `id@host:port` of the engines to connect to: those of `tally.toml`, and others that the ledger names."""
+    given = home.settings.engine.peers
+    nodes = {peer.partition("@")[0] for peer in given}
+    try:
+        named = json.loads((home.engine_path / _PEERS_FILE).read_bytes())
+    except (OSError, ValueError):
+        named = []
+    return [*given, *[peer for peer in named if peer.partition("@")[0] not in nodes]]
 
 
 def _private(key: SigningKey) -> dict[str, str]:

@@ -46,13 +46,14 @@ def main() -> int:
         program = find_engine()
         if program is None:
             raise StorageError("the distributed engine is not installed", remedy="Type: tally engine install")
-        arguments = prepare_engine(home)
+        # The core writes who the other validators are before it answers.
         _wait_for(home.abci_path)
+        arguments = prepare_engine(home)
         # What a killed engine left; a new one cannot listen there.
         home.engine_rpc_path.unlink(missing_ok=True)
-        # The engine needs no passphrase, and writes to where the node's log goes.
+        # The engine needs no passphrase. All that it writes goes to the supervisor, which makes it part of the node's log.
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(2, 1)
+        os.dup2(1, 2)
         os.execv(program, [str(program), *arguments])  # noqa: S606 - a fixed program, no shell
     except (NodeError, OSError) as error:
         message, remedy = (

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tallystick.errors import AccessError, StorageError
+from tallystick.errors import AccessError
 from tallystick.keys import Signer
-from tallystick.machine import BlockResult, LedgerState
+from tallystick.machine import BlockResult, LedgerState, State
 from tallystick.modules import rulebook
+from tallystick.modules.organisations.queries import engines
+from tallystick.node.engine_genesis import initial_height
 from tallystick.node.homes import Home
+from tallystick.node.measures import MeasuredVerifier, Measures
+from tallystick.node.processes import read_processes
 from tallystick.ordering import Replica, Solo, VerifierProcess
 from tallystick.store import LedgerStore
 
 if TYPE_CHECKING:
+    from tallystick.node.engine_watch import EngineWatch
+    from tallystick.ordering.cometbft.blocks import Misbehaviour
     from tallystick.ordering.cometbft.engine import Distributed
+    from tallystick.ordering.cometbft.retention import Retention
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class EngineParts:
         validators: gives organisation -> `system` key of those who must sign the next header.
         clock_ms: UTC time, ms.
         on_block: told of each block after it is on disk.
+        measures: of this core.
+        misbehaved: told what a block says of validators, before it is committed; see `Oversight`.
     """
 
     home: Home
@@ -41,6 +51,8 @@ class EngineParts:
     validators: Callable[[], Mapping[str, bytes]]
     clock_ms: Callable[[], int]
     on_block: Callable[[BlockResult, bytes, bytes], None]
+    measures: Measures
+    misbehaved: Callable[[Sequence[Misbehaviour], int, int], None]
 
     @property
     def organisation(self) -> str:
@@ -65,12 +77,13 @@ def make_solo(parts: EngineParts) -> Solo:
         parts.store,
         rulebook(),
         parts.system,
-        parts.verifier,
+        MeasuredVerifier(parts.verifier, parts.measures),
         organisation=parts.organisation,
         clock_ms=parts.clock_ms,
         previous=parts.store.last_header_hash(),
         on_block=parts.on_block,
         heartbeat_ms=parts.home.settings.ledger.heartbeat_seconds * 1000,
+        meter=parts.measures,
     )
 
 
@@ -80,11 +93,13 @@ def make_replica(parts: EngineParts) -> Replica:
         parts.state,
         parts.store,
         rulebook(),
-        parts.verifier,
+        MeasuredVerifier(parts.verifier, parts.measures),
         validators=parts.validators,
         clock_ms=parts.clock_ms,
         previous=parts.store.last_header_hash(),
         on_block=parts.on_block,
+        meter=parts.measures,
+        unknown_below=parts.store.unknown_below,
     )
 
 
@@ -92,24 +107,32 @@ def make_distributed(parts: EngineParts) -> Distributed:
     """Return this node's side of the distributed engine, not started.
 
     Raises:
-        AccessError: this node is told to validate but is none of the zone's validators, or has another key.
-        StorageError: what it signed last is not there.
+        AccessError: this node has another `system` key, or another key for its engine, than the ledger names.
+        StorageError: its engine's blocks, or what it signed last, are lost.
     """
     # Only validators need the engine's messages.
-    from tallystick.ordering.cometbft.engine import Distributed
+    from tallystick.node.parts import check_engine
+    from tallystick.node.seats import KeptHistory, Seats, known_engine
+    from tallystick.ordering.cometbft.engine import Distributed, Place
+    from tallystick.ordering.cometbft.oversight import Oversight
     from tallystick.ordering.cometbft.rpc import EngineRpc
 
     home = parts.home
-    if parts.validators().get(parts.organisation) != parts.system.public_key:
+    registered = parts.validators().get(parts.organisation)
+    if registered not in (None, parts.system.public_key):
         raise AccessError(
-            f"this node is set to validate, but {parts.organisation} is none of the zone's validators, or has another key",
-            remedy='Set role = "replica" in tally.toml, or restore the keys.',
+            f"{parts.organisation} is one of the zone's validators with another system key than this node's",
+            remedy="Restore keys/ from a backup.",
         )
-    if not (home.keys_path / "engine" / "last-signed.json").is_file():
-        raise StorageError(
-            "this validator does not know what it signed last: going on could sign twice",
-            remedy='Set role = "replica" in tally.toml; the zone then has one validator less until it takes a new key.',
-        )
+    store = parts.store
+    engine = check_engine(home, store)
+    place = Place(
+        has_seat=lambda: parts.validators().get(parts.organisation) == parts.system.public_key,
+        validators=Seats(),
+        knows_engine=partial(known_engine, store),
+        history=KeptHistory(store, (home.path / "genesis.json").read_bytes()),
+        engine=engine,
+    )
     return Distributed(
         parts.state,
         parts.store,
@@ -122,5 +145,49 @@ def make_distributed(parts: EngineParts) -> Distributed:
         clock_ms=parts.clock_ms,
         previous=parts.store.last_header_hash,
         on_block=parts.on_block,
-        retain_blocks=home.settings.engine.retain_blocks,
+        initial_height=initial_height(State(store)) or 1,
+        place=place,
+        oversight=Oversight(
+            meter=parts.measures,
+            misbehaved=parts.misbehaved,
+            retain=_retention(parts).lowest,
+        ),
     )
+
+
+def make_watch(parts: EngineParts, engine: Distributed, *, trusted: Callable[[], bool]) -> EngineWatch:
+    """Return what looks after the engine's process, not started.
+
+    Args:
+        parts: of the core.
+        engine: this node's side of it.
+        trusted: False where this node does not trust the zone any more.
+    """
+    from tallystick.node.engine_watch import EngineWatch
+    from tallystick.ordering.cometbft.rpc import EngineRpc
+
+    home = parts.home
+    return EngineWatch(
+        EngineRpc(home.engine_rpc_path),
+        organisation=parts.organisation,
+        height=lambda: engine.state.height,
+        waiting=lambda: engine.waiting,
+        validators=parts.validators,
+        engines=lambda: {each.node: each.organisation for each in engines(State(parts.store))},
+        trusted=trusted,
+        stall_seconds=home.settings.engine.stall_seconds,
+        stalls=read_processes(home.path).stalls,
+    )
+
+
+def _retention(parts: EngineParts) -> Retention:
+    """Return which of its blocks the engine may forget, by this node's settings."""
+    from tallystick.ordering.cometbft.retention import Retention
+
+    settings = parts.home.settings.engine
+
+    def time_of(height: int) -> int | None:
+        block = parts.store.head_at(height)
+        return None if block is None else block.time
+
+    return Retention(settings.retain_blocks, settings.retain_days, time_of)

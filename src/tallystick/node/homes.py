@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tallystick.codec import sha256
 from tallystick.codec.cards import Card, CardKey, SignedCard, card_message
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tallystick.machine import Parameters
     from tallystick.proofs.trust import TrustFile
 
+Part = Literal["orderer", "validator", "replica"]
 LEDGER_ROLES = ("observer", "registration", "security", "service", "system")
 # A unix socket's path is limited to 107 bytes; a longer home gets its socket in the system's temporary folder.
 _SOCKET_PATH_BYTES = 100
@@ -76,6 +77,60 @@ class Home:
     def trust_path(self) -> Path:
         """The zone's public trust file."""
         return self.path / "zone.json"
+
+    @property
+    def engine_genesis_path(self) -> Path:
+        """What the validators' engines begin with, once validators order together."""
+        return self.path / "engine-genesis.json"
+
+    @property
+    def engine_keys_path(self) -> Path:
+        """The engine's two keys, and what it signed last."""
+        return self.keys_path / "engine"
+
+    @property
+    def engine_path(self) -> Path:
+        """The engine's own folder: its blocks, and what is written for it at each start."""
+        return self.path / "engine"
+
+    @property
+    def rebuilding_path(self) -> Path:
+        """There while a validator's lost ledger is fetched from others; says up to which block."""
+        return self.path / "REBUILDING"
+
+    @property
+    def part(self) -> Part:
+        """What this node does now.
+
+        Its role, which is read anew, says what it is there for. It orders alone until the order was handed over; it
+        validates once validators order together, and its own ledger is there; in all other cases it follows.
+        """
+        role = load_settings(self.path).node.role
+        if role == "replica" or self.rebuilding_path.exists():
+            return "replica"
+        if self.engine_genesis_path.exists():
+            return "validator"
+        return "orderer" if role == "orderer" else "replica"
+
+    @property
+    def snapshots_path(self) -> Path:
+        """Snapshots for other members' nodes, while they are asked for."""
+        return self.path / "snapshots"
+
+    @property
+    def incoming_path(self) -> Path:
+        """Where a snapshot from another member's node is collected."""
+        return self.path / "incoming"
+
+    @property
+    def beginning_path(self) -> Path:
+        """The snapshot that this copy began from, as long as older blocks are missing."""
+        return self.path / "beginning"
+
+    @property
+    def older_path(self) -> Path:
+        """Where older blocks are executed before they are put into the ledger."""
+        return self.path / "older"
 
     @property
     def inbox_path(self) -> Path:
@@ -285,9 +340,13 @@ def first_trust(genesis: bytes, signers: Mapping[str, Signer]) -> TrustFile:
 
 def furnish(folder: Path, *, settings: Settings, genesis: bytes, trust: TrustFile) -> None:
     """Put configuration, genesis, trust file and an empty copy of the ledger into a home being made."""
-    from tallystick.modules import genesis_writes, rulebook
+    from tallystick.modules import decode_genesis, genesis_writes, rulebook
     from tallystick.store import LedgerStore
 
+    if not decode_genesis(genesis).orderer:
+        from tallystick.node.engine_genesis import first_engine_genesis
+
+        write_atomically(folder / "engine-genesis.json", first_engine_genesis(genesis))
     write_atomically(folder / FILE_NAME, render_settings(settings).encode())
     write_atomically(folder / "genesis.json", genesis)
     write_atomically(folder / "zone.json", trust.encode())

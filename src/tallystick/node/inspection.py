@@ -5,9 +5,8 @@ Nothing here writes to a home. What is read comes from the SQLite file, which a 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +38,6 @@ __all__ = [
     "Comparison",
     "ForkFinding",
     "Report",
-    "Space",
     "VerifiedEvidence",
     "check",
     "compare",
@@ -48,7 +46,6 @@ __all__ = [
     "operations_about",
     "own_card",
     "read_fork_proof",
-    "space_of",
     "verify_evidence",
 ]
 
@@ -82,8 +79,10 @@ def check(home: Path, progress: Callable[[int, int], None] | None = None) -> Rep
     Raises:
         UsageError: there is no ledger.
     """
+    from tallystick.node.beginning import read_beginning  # only here: what orders is not wanted for anything else
+
     _ledger_of(home)
-    return check_home(home, rulebook(), genesis_writes, progress)
+    return check_home(home, rulebook(), genesis_writes, progress, snapshot=read_beginning)
 
 
 def history(home: Path) -> Iterator[dict[str, Any]]:
@@ -91,10 +90,11 @@ def history(home: Path) -> Iterator[dict[str, Any]]:
 
     Raises:
         UsageError: there is no ledger.
-        StorageError: it cannot be read.
+        StorageError: it cannot be read, or its older part has not come yet.
     """
     with closing(LedgerStore(_ledger_of(home), rulebook(), read_only=True)) as store:
         last = store.last_block()
+        store.check_held(0)
         for leaf in range(last.size if last else 0):
             found = store.find_operation(leaf)
             if found is None:
@@ -163,45 +163,6 @@ def own_card(home: Home) -> dict[str, str] | None:
         "name": signed.card.name,
         "fingerprint": card_fingerprint(signed.card),
     }
-
-
-class Space(NamedTuple):
-    """What a home takes on its disk, bytes.
-
-    Attributes:
-        ledger: the shared record, its journal included.
-        log: tiles.
-        office: this organisation's own records.
-        inbox: data that was received.
-        free: that is left on the disk.
-    """
-
-    ledger: int
-    log: int
-    office: int
-    inbox: int
-    free: int
-
-
-def space_of(home: Home) -> Space:
-    """Return what a home takes on its disk."""
-    return Space(
-        ledger=_size_of(*home.path.glob("ledger.db*")),
-        log=_size_of(home.log_path),
-        office=_size_of(*home.path.glob("office.db*")),
-        inbox=_size_of(home.inbox_path),
-        free=shutil.disk_usage(home.path).free,
-    )
-
-
-def _size_of(*paths: Path) -> int:
-    """Return the bytes of files and of all files in folders; what goes away meanwhile counts for nothing."""
-    total = 0
-    for path in paths:
-        for file in path.rglob("*") if path.is_dir() else (path,):
-            with suppress(OSError):
-                total += file.lstat().st_size if file.is_file() else 0
-    return total
 
 
 def kept_forks(home: Home) -> list[bytes]:

@@ -26,7 +26,8 @@ def set_up_logs(section: LogSection) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # What the engine wrote keeps the engine's time.
+            structlog.processors.MaybeTimeStamper(fmt="iso", utc=True),
             *(() if text else (structlog.processors.format_exc_info,)),
             renderer,
         ],

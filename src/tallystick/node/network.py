@@ -15,16 +15,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from tallystick.errors import NodeError, StorageError, UsageError
 from tallystick.machine import Parameters
-from tallystick.modules.organisations.genesis import make_genesis
+from tallystick.modules.organisations.genesis import FirstEngine, make_genesis
 from tallystick.node.config import ApiSection, EngineSection, LogSection, NodeSection, PeersSection, Settings
-from tallystick.node.engine_home import GENESIS_FILE, EngineIdentity, make_engine_genesis, make_engine_keys
+from tallystick.node.engine_home import make_engine_keys
 from tallystick.node.files import write_atomically
 from tallystick.node.homes import Home, NewHome, first_trust, furnish, make_card, make_keys
 from tallystick.proofs.trust import TrustFile
@@ -122,40 +122,41 @@ def _furnish_all(
         )
         for plan in plans
     ]
-    ordering = [plan.organisation for plan in plans if plan.validates]
+    validating = [plan for plan in plans if plan.validates]
+    engines = {plan.organisation: make_engine_keys(new[plan.organisation].folder / "keys") for plan in validating}
     genesis = make_genesis(
         name=name,
         created=now,
-        orderer=ordering[0] if len(ordering) == 1 else "",
+        orderer="",
         cards=cards,
-        validators=ordering,
+        validators=list(engines),
+        engines=[
+            FirstEngine(
+                organisation=plan.organisation,
+                consensus=engines[plan.organisation].consensus.hex(),
+                node=engines[plan.organisation].node,
+                address=plan.engine,
+            )
+            for plan in validating
+        ],
         parameters=parameters,
     )
-    trust = first_trust(genesis, {each: keys[each].signer("system") for each in ordering})
+    trust = first_trust(genesis, {each: keys[each].signer("system") for each in engines})
     write_atomically(directory / "zone.json", trust.encode())
-    engines = {each: make_engine_keys(new[each].folder / "keys") for each in ordering}
-    consensus = [(each, engines[each].consensus) for each in sorted(ordering)]
-    engine_genesis = make_engine_genesis(trust.chain, consensus, created_ms=now)
     homes = []
     for plan in plans:
         folder = new[plan.organisation]
-        if plan.validates:
-            write_atomically(folder.folder / GENESIS_FILE, engine_genesis)
-        furnish(folder.folder, settings=_settings(plan, plans, engines), genesis=genesis, trust=trust)
+        furnish(folder.folder, settings=_settings(plan), genesis=genesis, trust=trust)
         homes.append(folder.finish())
     return homes
 
 
-def _settings(plan: _Plan, plans: Sequence[_Plan], engines: dict[str, EngineIdentity]) -> Settings:
-    others = [each for each in plans if each.validates and each.organisation != plan.organisation]
-    engine = EngineSection(
-        listen=plan.engine, peers=[f"{engines[each.organisation].node}@{each.engine}" for each in others]
-    )
+def _settings(plan: _Plan) -> Settings:
     return Settings(
         node=NodeSection(organisation=plan.organisation, role="validator" if plan.validates else "replica"),
         peers=PeersSection(listen=plan.peers),
         api=ApiSection(listen=plan.api),
-        engine=engine if plan.validates else EngineSection(),
+        engine=EngineSection(listen=plan.engine) if plan.validates else EngineSection(),
         log=LogSection(),
     )
 
@@ -178,8 +179,12 @@ def _members(directory: Path) -> Iterator[Member]:
             yield Member(home.settings.node.organisation, path, home.settings.node.role, _running(directory, path.name))
 
 
-def up(directory: Path) -> list[Member]:
+def up(directory: Path, only: Collection[str] = ()) -> list[Member]:
     """Start every node that does not run; return all of them.
+
+    Args:
+        directory: of the network.
+        only: organisations whose nodes are to be started; by default all.
 
     Raises:
         UsageError: there is no network.
@@ -188,7 +193,7 @@ def up(directory: Path) -> list[Member]:
     for name in ("logs", "run"):
         (directory / name).mkdir(exist_ok=True)
     for member in members(directory):
-        if member.pid is None:
+        if member.pid is None and (not only or member.organisation in only):
             _start(directory, member)
     return members(directory)
 

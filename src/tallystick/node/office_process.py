@@ -12,6 +12,7 @@ import time
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from tallystick import __version__
@@ -21,17 +22,19 @@ from tallystick.errors import NodeError, PeerError, RejectedError, UsageError
 from tallystick.keys import OpenKeys
 from tallystick.ledger import Ledger
 from tallystick.merkle import StateProof, consistency_path
+from tallystick.node.disk import DiskWatch
 from tallystick.node.history import history_nodes
 from tallystick.node.homes import Home
 from tallystick.node.operator_key import OperatorKey
 from tallystick.node.peers.service import PeerService
+from tallystick.node.processes import read_processes
 from tallystick.node.web import WebServer
 from tallystick.office import Office, OfficePaths, OwnKeys
 from tallystick.ordering.link import LinkClient
 from tallystick.proofs.headers import decode_header
 from tallystick.proofs.records import build_record_proof
 from tallystick.store import TileLog
-from tallystick.views import ConsistencyProof, CoreStatus, HeardNode, Standing
+from tallystick.views import ConsistencyProof, CoreStatus, HeardNode, Measured, ProcessHealth, Standing
 
 log = structlog.get_logger("office")
 
@@ -73,6 +76,7 @@ class OfficeProcess:
         )
         paths = OfficePaths(home.office_path, home.inbox_path, home.outbox_path)
         self.office = Office(self.ledger, keys, paths, self.peers.transport, now_ms)
+        self.disk = DiskWatch(home, clock_ms=now_ms)
         self._operator = OperatorKey(home, self.office.users, now_ms)
         services = ApiServices(
             ledger=self.ledger,
@@ -85,6 +89,9 @@ class OfficeProcess:
             next_block=self._next_block,
             clock_ms=now_ms,
             lag=self.lag,
+            measured=self.measured,
+            disk=self.disk.look,
+            processes=self.processes,
             version=__version__,
         )
         self.web = WebServer(create_app(services), home.settings.api.listen)
@@ -104,6 +111,7 @@ class OfficeProcess:
         await self.peers.start(self.office)
         self._operator.publish(self.web.url)
         self._begin(self._operator.keep_fresh())
+        self._begin(self.disk.keep_samples())
         self._begin(self._resume())
         log.info("office_started", api=self.web.url, peers=self.peers.port)
 
@@ -162,8 +170,20 @@ class OfficeProcess:
             PeerError: it does not answer.
         """
         told = await self.link.ask("status")
-        known = {name: told[name] for name in CoreStatus.__struct_fields__ if name in told}
-        return CoreStatus(**{**known, "root": told["root"].hex()})
+        return msgspec.convert({**told, "root": told["root"].hex()}, CoreStatus)
+
+    async def measured(self) -> Measured:
+        """Return what the core has measured.
+
+        Raises:
+            PeerError: it does not answer.
+        """
+        return msgspec.convert(await self.link.ask("measured"), Measured)
+
+    def processes(self) -> dict[str, ProcessHealth]:
+        """Return how the node's processes do, as their supervisor tells."""
+        children = read_processes(self.home.path).children
+        return {name: msgspec.convert(each, ProcessHealth, from_attributes=True) for name, each in children.items()}
 
     def lag(self) -> int:
         """Return how many blocks the zone is known to be ahead of this copy."""
@@ -199,6 +219,8 @@ class OfficeProcess:
             needed=self._trust.latest.needed,
             nodes=tuple(nodes),
             certificate_expires=int(self.peers.identity.expires_s * 1000),
+            beginning=told["beginning"],
+            **told["older"],
         )
 
     async def prove(self, collection: str, key: str) -> bytes:

@@ -4,6 +4,10 @@ The two are processes of their own: a crash of the office does not touch the cor
 growing pauses if it dies at once. Each child holds one end of a pipe to this process: when this process is gone, however
 it went, the pipe closes and the child stops by itself. The passphrase travels over that pipe, never in arguments or the
 environment.
+
+A validator's engine is a third child, and one with its core: it ends with code 0 when its core dies, which is a fault all
+the same; one that does not end is killed; and where the core finds that the engine stands still, both are started again.
+What the engine writes becomes part of this process's log (`engine_log`).
 """
 
 from __future__ import annotations
@@ -14,18 +18,29 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
+import msgspec
 import structlog
 
-from tallystick.errors import NodeError, UsageError
+from tallystick.errors import NodeError, StorageError, UsageError
 from tallystick.keys import OpenKeys
+from tallystick.node.engine_log import EngineLog, follow
 from tallystick.node.homes import Home, open_keys
 from tallystick.node.locks import SUPERVISOR, try_lock
+from tallystick.node.processes import (
+    ENGINE_STALLED,
+    PART_CHANGED,
+    Process,
+    Processes,
+    patience_seconds,
+    write_processes,
+)
 
 log = structlog.get_logger("supervisor")
 STOP_SECONDS = 10.0
@@ -35,6 +50,10 @@ _LONGEST_PAUSE = 10.0
 # wanted back soon.
 _LONGEST_PAUSE_OF_THE_BLAMELESS = 0.5
 _STEADY_SECONDS = 30.0
+# What an engine has to end by itself when its core is gone.
+_ENGINE_SECONDS = 10.0
+# What reading the last words of one that ended may take: they are in the pipe already.
+_LAST_WORDS_SECONDS = 5.0
 # A signal or the end of a child wakes this process; it looks by itself only in case one was missed.
 _LOOK_SECONDS = 1.0
 # Tells a child that its first line is not a passphrase but what `OpenKeys.hand_over` gave.
@@ -44,7 +63,9 @@ HANDED_OVER = "--handed-over"
 class Child:
     """One process of a node."""
 
-    def __init__(self, name: str, module: str, home: Path, secret: str | None, *options: str) -> None:
+    def __init__(
+        self, name: str, module: str, home: Path, secret: str | None, *options: str, speaks: bool = False
+    ) -> None:
         """Prepare a child; `start` runs it.
 
         Args:
@@ -53,8 +74,16 @@ class Child:
             home: of the node.
             secret: written to its standard input as the first line; None where `entrust` gives it later.
             options: see above.
+            speaks: whether its standard output is the engine's log, to be read here.
         """
         self.name = name
+        self.deaths = 0
+        self.last_exit: int | None = None
+        self.ran_seconds = 0.0
+        self._speaks = speaks
+        self._reader: threading.Thread | None = None
+        self._deadline: float | None = None
+        self._facts = Process()
         self._command = [sys.executable, "-m", module, str(home), *options]
         self._secret = secret
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,10 +96,24 @@ class Child:
         """Process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    @property
+    def facts(self) -> Process:
+        """What is told of it."""
+        return self._facts
+
     def start(self) -> None:
         """Run it."""
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
+        ear, mouth = os.pipe() if self._speaks else (-1, None)
+        process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=mouth, bufsize=0, start_new_session=True
+        )
+        if mouth is not None:
+            os.close(mouth)
+            self._reader = follow(os.fdopen(ear, "rb"), EngineLog(time.monotonic))
+        self._process = process
         self._started = time.monotonic()
+        self._deadline = None
+        self._facts = msgspec.structs.replace(self._facts, pid=process.pid, started_at=_now_ms(), restarts=self.deaths)
         if self._secret is not None:
             self.entrust(self._secret)
 
@@ -99,15 +142,44 @@ class Child:
             return max(0.0, min(self._next_try - now, _LOOK_SECONDS)) if self._process is None else _LOOK_SECONDS
         code = process.poll()
         if code is None:
-            return _LOOK_SECONDS
+            return self._look_at_deadline(process, now)
+        self._ended(code, now)
         if now - self._started > _STEADY_SECONDS:
             self._pause = _FIRST_PAUSE
-        pause = self._pause if code > 0 else min(self._pause, _LONGEST_PAUSE_OF_THE_BLAMELESS)
+        failed = code > 0 and code not in (ENGINE_STALLED, PART_CHANGED)
+        pause = self._pause if failed else min(self._pause, _LONGEST_PAUSE_OF_THE_BLAMELESS)
         log.error("child_died", child=self.name, exit_code=code, again_in_seconds=pause)
         self._next_try = now + pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._process = None
         return pause
+
+    def must_end_within(self, seconds: float) -> None:
+        """Kill the process that runs now if it has not ended by itself in so long."""
+        self._deadline = time.monotonic() + seconds
+
+    def _look_at_deadline(self, process: subprocess.Popen[bytes], now: float) -> float:
+        if self._deadline is None:
+            return _LOOK_SECONDS
+        if now < self._deadline:
+            return min(self._deadline - now, _LOOK_SECONDS)
+        log.error("child_killed", child=self.name, pid=process.pid)
+        process.kill()
+        self._deadline = None
+        return _LOOK_SECONDS
+
+    def _ended(self, code: int, now: float) -> None:
+        """Take note of an end, once everything that it wrote is in the log."""
+        self._hear_last_words()
+        self.deaths += 1
+        self.last_exit = code
+        self.ran_seconds = now - self._started
+        self._facts = msgspec.structs.replace(self._facts, last_exit=code, ended_at=_now_ms())
+
+    def _hear_last_words(self) -> None:
+        if self._reader is not None:
+            self._reader.join(_LAST_WORDS_SECONDS)
+            self._reader = None
 
     def stop(self) -> None:
         """Ask it to stop; kill it if it does not."""
@@ -121,14 +193,19 @@ class Child:
             log.error("child_killed", child=self.name)
             process.kill()
             process.wait()
+        self._hear_last_words()
         if process.stdin is not None:
             process.stdin.close()
         self._process = None
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _modules_of(home: Home) -> list[tuple[str, str]]:
     """Return (name, module) of a node's processes; a validator has the distributed engine between core and office."""
-    names = ["core", "engine", "office"] if home.settings.node.role == "validator" else ["core", "office"]
+    names = ["core", "engine", "office"] if home.part == "validator" else ["core", "office"]
     return [(name, f"tallystick.node.{name}_main") for name in names]
 
 
@@ -154,12 +231,23 @@ class Supervisor:
         self._home = home
         self._passphrase = passphrase
         self._unlock = unlock
-        secret, options = (passphrase, ()) if unlock is None else (None, (HANDED_OVER,))
-        chosen = modules or _modules_of(home)
-        self._children = [Child(name, module, home.path, secret, *options) for name, module in chosen]
+        self._modules = modules
+        self._secret = passphrase if unlock is None else None
+        self._make_children()
+        self._stalls = 0
+        self._told: Processes | None = None
         self._stopping = False
         self._lock: IO[bytes] | None = None
         self._bell = -1
+
+    def _make_children(self) -> None:
+        options = () if self._unlock is None else (HANDED_OVER,)
+        self._children = [
+            Child(name, module, self._home.path, self._secret, *options, speaks=name == "engine")
+            for name, module in self._modules or _modules_of(self._home)
+        ]
+        self._by_name = {child.name: child for child in self._children}
+        self._core_deaths = 0
 
     def run(self) -> None:
         """Run until told to stop by SIGTERM or SIGINT.
@@ -174,14 +262,58 @@ class Supervisor:
                 for child in self._children:
                     child.start()
                 if self._unlock is not None:
-                    secret = self._unlock(self._passphrase).hand_over()
+                    self._secret = self._unlock(self._passphrase).hand_over()
                     for child in self._children:
-                        child.entrust(secret)
+                        child.entrust(self._secret)
                 while not self._stopping:
-                    self._wait(min(child.watch() for child in self._children))
+                    seconds = min(child.watch() for child in self._children)
+                    self._keep_together()
+                    self._recast()
+                    self._tell()
+                    self._wait(seconds)
             finally:
                 for child in reversed(self._children):
                     child.stop()
+
+    def _keep_together(self) -> None:
+        """Let no engine outlive its core: what it knows of the ledger would be of another process."""
+        core, engine = self._by_name.get("core"), self._by_name.get("engine")
+        if core is None or engine is None or core.deaths == self._core_deaths:
+            return
+        self._core_deaths = core.deaths
+        stalled = core.last_exit == ENGINE_STALLED
+        if stalled:
+            patience = patience_seconds(self._home.settings.engine.stall_seconds, self._stalls)
+            # One that worked for long since the last time did so because that had helped.
+            self._stalls = 1 if core.ran_seconds > 2 * patience + _STEADY_SECONDS else self._stalls + 1
+            log.error("engine_started_again", reason="it stood still", times_in_a_row=self._stalls)
+        # One that stands still does not hear a request either.
+        engine.must_end_within(0.0 if stalled else _ENGINE_SECONDS)
+        engine.watch()
+
+    def _recast(self) -> None:
+        """Start all processes anew where the node plays another part from now on."""
+        core = self._by_name.get("core")
+        if core is None or core.last_exit != PART_CHANGED:
+            return
+        for child in reversed(self._children):
+            child.stop()
+        self._home = Home(self._home.path)
+        self._make_children()
+        log.info("part_changed", part=self._home.part, children=list(self._by_name))
+        for child in self._children:
+            child.start()
+
+    def _tell(self) -> None:
+        """Write down how the processes do, where that has changed."""
+        now = Processes(children={child.name: child.facts for child in self._children}, stalls=self._stalls)
+        if now == self._told:
+            return
+        try:
+            write_processes(self._home.path, now)
+            self._told = now
+        except StorageError as error:
+            log.error("processes_not_told", message=error.message, remedy=error.remedy)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

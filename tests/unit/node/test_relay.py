@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from tallystick.errors import IntegrityError, PeerError, RejectedError
+from tallystick.errors import IntegrityError, PeerError, QueueFullError, RejectedError
 from tallystick.machine.rejections import REPEATED
 from tallystick.node.peers.bells import Bell
 from tallystick.node.peers.failures import PeerUnreachableError
 from tallystick.node.peers.relay import Relay
 from tallystick.ordering import Submitted
+from tallystick.ordering.fairness import Share
 from tallystick.ordering.link import describe_error
 from tests.support.ledgers import ORDERER, LedgerHome, note
 
@@ -196,3 +197,41 @@ async def test_stopping_refuses_what_waits(home):
     (done,) = await asyncio.wait_for(waiting, 10)
     assert isinstance(done, PeerError)
     assert done.remedy
+
+
+async def test_unforeseen_mistake_leaves_nobody_waiting(home, relay):
+    """Whatever goes wrong in relaying, those of that request are told that it may be recorded, and the next goes out."""
+    made, orderer = relay
+    raw, answer = recorded(home)
+    orderer.script = [ZeroDivisionError("nobody thought of this"), [], [answer]]
+    for _ in range(2):
+        (done,) = await asyncio.wait_for(made.submit([home.toy.sign("bank", note("u"))]), 10)
+        assert isinstance(done, PeerError)
+        assert "may be recorded all the same" in done.message
+    (done,) = await made.submit([raw])
+    assert isinstance(done, Submitted)
+
+
+async def test_full_queue_of_the_orderer_is_passed_on(home, relay):
+    """That the orderer's node has the organisation's share waiting is told with the time after which to come again."""
+    made, orderer = relay
+    full = QueueFullError("bank has too much waiting", remedy="Wait.", retry_after_s=7)
+    orderer.script = [[describe_error(full)]]
+    (done,) = await made.submit([home.toy.sign("bank", note("v"))])
+    assert isinstance(done, QueueFullError)
+    assert (7, "Wait.") == (done.retry_after_s, done.remedy)
+
+
+async def test_own_queue_is_bounded_for_each_organisation(home):
+    """Beyond its share an organisation is told to wait, another is not; what is settled makes room."""
+    orderer = Orderer()
+    made = Relay(orderer, orderer, home.store, Bell(), share=Share(2, 1 << 20))
+    waiting = asyncio.create_task(made.submit([home.toy.sign("bank", note(key)) for key in "wxy"]))
+    other = asyncio.create_task(made.submit([home.toy.sign("clinic", note("z"))]))
+    await asyncio.sleep(0)
+    await made.stop()
+    results = await asyncio.wait_for(waiting, 10)
+    assert [False, False, True] == [isinstance(each, QueueFullError) for each in results]
+    assert results[2].retry_after_s >= 1
+    assert not isinstance((await other)[0], QueueFullError)
+    assert 0 == made._shares.count("bank")

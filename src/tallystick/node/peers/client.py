@@ -44,6 +44,7 @@ from tallystick.node.peers.messages import (
     signed_decoder,
     status_decoder,
 )
+from tallystick.ordering.snapshots import MAX_CHUNK_BYTES, MAX_DESCRIPTION_BYTES
 
 JSON_TYPE = "application/json"
 MSGPACK_TYPE = "application/x-msgpack"
@@ -141,6 +142,23 @@ class PeerClient:
             seconds=CALL_SECONDS + wait_s,
         )
         return self._decoded(decode_blocks, data)
+
+    async def snapshot(self, *, wait_s: int = 0) -> bytes:
+        """Return the description of a snapshot that the node has, or takes now; whoever gets it judges it.
+
+        Args:
+            wait_s: how long the node may wait for it.
+
+        Raises:
+            PeerBusyError: it is being taken; ask again.
+        """
+        query = {"wait": str(wait_s)}
+        seconds = CALL_SECONDS + wait_s
+        return await self._call("GET", "/snapshot", query=query, most=MAX_DESCRIPTION_BYTES, seconds=seconds)
+
+    async def snapshot_chunk(self, height: int, index: int) -> bytes:
+        """Return one chunk of a snapshot."""
+        return await self._call("GET", f"/snapshot/{height}/{index}", most=MAX_CHUNK_BYTES)
 
     async def give_blocks(self, blocks: Iterable[SignedBlock]) -> int:
         """Give blocks to a restored orderer; return its height after it."""

@@ -5,11 +5,14 @@ Only active members count. What was looked up is kept until the next block.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from tallystick.machine import State
-from tallystick.modules.organisations.queries import get_zone, ordering
+from tallystick.modules.organisations.queries import get_zone, ordering, seatings
 from tallystick.modules.organisations.records import ORGANISATIONS
+from tallystick.proofs.headers import quorum
 from tallystick.store import LedgerStore
 
 
@@ -37,6 +40,7 @@ class Directory:
         self._peers: dict[str, Peer] = {}
         self._by_pin: dict[str, tuple[str, ...]] = {}
         self._orderers: tuple[str, ...] = ()
+        self._seats: list[tuple[int, int]] = []
 
     def find_organisation(self, peer_pin: str, claimed: str = "") -> str | None:
         """Return the active member that has registered a pin, or None.
@@ -77,6 +81,11 @@ class Directory:
         self._refresh()
         return self._orderers
 
+    def quorums(self) -> Callable[[int], int]:
+        """Return what tells how many signatures the header of a height needs: by who ordered then, not who does now."""
+        self._refresh()
+        return partial(_quorum_at, tuple(self._seats))
+
     def _refresh(self) -> None:
         last = self._store.last_block()
         height = 0 if last is None else last.height
@@ -94,4 +103,10 @@ class Directory:
                 owners.setdefault(pin, []).append(peer.organisation)
         self._by_pin = {pin: tuple(names) for pin, names in owners.items()}
         self._orderers = ordering(get_zone(state))
+        self._seats = [(since, len(seating.seats)) for since, seating in seatings(state)]
         self._height = height
+
+
+def _quorum_at(seats: Sequence[tuple[int, int]], height: int) -> int:
+    before = [count for since, count in seats if since < height]
+    return quorum(before[-1]) if before else 1

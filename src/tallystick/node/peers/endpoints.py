@@ -49,7 +49,7 @@ from tallystick.node.peers.ports import CoreLink, OfficeDesk
 from tallystick.node.peers.rejoin import Rejoin
 from tallystick.node.peers.seals import SealExchange
 from tallystick.node.peers.server import Answer, Call, Endpoint
-from tallystick.proofs.headers import decode_signatures, quorum
+from tallystick.proofs.headers import decode_signatures
 from tallystick.store import LedgerStore
 
 _MAX_BLOCKS = 1_000
@@ -88,6 +88,7 @@ class HistoryEndpoints:
         self._rejoin = rejoin
         self._seals = seals
         self._reader = BlockReader(home.ledger_path)
+        self._part = home.part
         self.block_bell = Bell()
         self.checkpoint_bell = Bell()
 
@@ -128,15 +129,15 @@ class HistoryEndpoints:
         if start < 1 or limit < 1:
             raise MalformedError("blocks are counted from 1")
         await self.block_bell.wait_until(lambda: self._sealed_from(start), call.number("wait", 0, MAX_WAIT_SECONDS))
-        needed = quorum(len(self._directory.orderers))
-        return Answer(await self._reader.read(start, limit, needed), "application/octet-stream")
+        blocks = await self._reader.read(start, limit, self._directory.quorums())
+        return Answer(blocks, "application/octet-stream")
 
     def _sealed_from(self, height: int) -> bool:
         """Tell whether there is a block of a height that may go out: enough of those who order have signed it."""
         if self._height() < height:
             return False
         found = next(self._store.signed_headers_down_from(height), None)
-        return found is not None and len(decode_signatures(found[2])) >= quorum(len(self._directory.orderers))
+        return found is not None and len(decode_signatures(found[2])) >= self._directory.quorums()(height)
 
     def _height(self) -> int:
         last = self._store.last_block()
@@ -151,13 +152,15 @@ class HistoryEndpoints:
 
     async def _transactions(self, call: Call) -> Answer:
         transactions = decode_list(call.body, MAX_TRANSACTIONS)
-        if self._home.settings.node.role == "replica":
+        if self._part == "replica":
             known = [self._directory.find(name) for name in self._directory.orderers]
             where = ", ".join(f"{peer.organisation} at {peer.address or 'no address'}" for peer in known if peer)
             raise NotOrdererError(
                 "this node does not order", remedy=f"Send them to the node of one that orders: {where}."
             )
-        return Answer(msgspec.msgpack.encode(await self._core.ask("submit", transactions)), MSGPACK_TYPE)
+        return Answer(
+            msgspec.msgpack.encode(await self._core.ask("relay", [call.organisation, transactions])), MSGPACK_TYPE
+        )
 
     async def _cosignatures(self, call: Call) -> Answer:
         head = head_decoder.decode(call.body)
@@ -176,7 +179,8 @@ class HistoryEndpoints:
 
     async def _header_signatures(self, call: Call) -> Answer:
         given = signed_decoder.decode(call.body).signatures
-        return Answer(encode_json({"taken": 0 if self._seals is None else await self._seals.take(given)}))
+        taken = 0 if self._seals is None else await self._seals.take(given, call.organisation)
+        return Answer(encode_json({"taken": taken}))
 
     async def _forks(self, _: Call) -> Answer:
         return Answer(encode_list(recent_forks(self._store)), MSGPACK_TYPE)

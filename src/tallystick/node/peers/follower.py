@@ -15,16 +15,17 @@ import asyncio
 import contextlib
 import random
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
 from tallystick.codec import MalformedError
 from tallystick.errors import NodeError
 from tallystick.node.peers.bells import Backoff
-from tallystick.node.peers.client import PeerClient, PeerClients
+from tallystick.node.peers.client import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.messages import MAX_WAIT_SECONDS, SignedBlock
+from tallystick.node.peers.newcomer import Newcomer, Source
 from tallystick.node.peers.ports import CoreLink
 from tallystick.proofs.forks import build_headers_fork
 from tallystick.proofs.headers import Header, HeaderSignatures, decode_header, decode_signatures
@@ -35,13 +36,6 @@ DISTRUST_SECONDS = 300.0
 STAND_IN_SECONDS = 60.0
 _CORE_RETRY_SECONDS = 1.0
 _ALMOST_AT_ONCE_SECONDS = 0.5
-
-
-class Source(NamedTuple):
-    """Where blocks come from."""
-
-    name: str
-    client: PeerClient
 
 
 class _LeftError(Exception):
@@ -62,6 +56,7 @@ class Follower:
         follow: list[str],
         introduced: list[str],
         poll_seconds: int,
+        newcomer: Newcomer | None = None,
     ) -> None:
         """Prepare.
 
@@ -74,6 +69,7 @@ class Follower:
             follow: addresses that the operator named; then no others are asked.
             introduced: addresses that an invitation named, asked after all others.
             poll_seconds: how long a request for the next block waits for it.
+            newcomer: lets an empty copy begin from a snapshot.
         """
         self._core = core
         self._clients = clients
@@ -82,6 +78,7 @@ class Follower:
         self._organisation = organisation
         self._follow = follow
         self._introduced = introduced
+        self._newcomer = newcomer
         self._wait_s = min(poll_seconds, MAX_WAIT_SECONDS)
         self._left: dict[str, float] = {}
         self._known_height = 0
@@ -104,9 +101,12 @@ class Follower:
     async def run(self) -> None:
         """Follow until the alarm is raised or the task is cancelled."""
         backoff = Backoff(limit_s=5.0)
+        if self._newcomer is not None and await self._newcomer.run(self.sources, self.distrust):
+            # The core, and this process with it, starts anew from there.
+            return
         while not self._stopped:
             before = self._height()
-            for position, source in enumerate(await self._sources()):
+            for position, source in enumerate(await self.sources()):
                 if self._stopped:
                     return
                 left = False
@@ -127,7 +127,7 @@ class Follower:
             self._known_height = 0
             await backoff.sleep()
 
-    async def _sources(self) -> list[Source]:
+    async def sources(self) -> list[Source]:
         """Return where to ask, in order; those left alone for now are not among them."""
         found: list[Source] = [Source(address, await self._clients.at(address)) for address in self._follow]
         if not found:
@@ -199,8 +199,12 @@ class Follower:
                 await self._look_for_fork(source, block)
                 self.stop_following(answer["message"])
                 return
-            self._left[source.name] = time.monotonic() + DISTRUST_SECONDS
+            self.distrust(source.name)
             raise _LeftError(f"{source.name} gave a block that does not verify ({reason}): {answer['message']}")
+
+    def distrust(self, name: str) -> None:
+        """Leave a source alone for a while."""
+        self._left[name] = time.monotonic() + DISTRUST_SECONDS
 
     async def _look_for_fork(self, source: Source, block: SignedBlock) -> None:
         """Find the first height at which the source's history is another, and prove that one that orders signed both."""

@@ -1,8 +1,9 @@
 """Gossip: signatures about the history travel directly between all members' nodes, so that nobody can hide a fork.
 
 In a round this node cosigns the orderer's latest checkpoint, if its own copy agrees, and exchanges heads with every
-member that it can connect to: it gives its own and gets the other's back. What it gets goes to the core. Two histories
-shown to two members meet in such an exchange whichever of the two makes the connection, and then both have the proof.
+member that it can connect to, in a large zone with a few of them in turn: it gives its own and gets the other's back.
+What it gets goes to the core. Two histories shown to two members meet in such an exchange whichever of the two makes the
+connection, and then both have the proof.
 
 A round is due when there is something new, again and again while the latest checkpoint has too few witnesses, and every
 few seconds anyway. The more members, the longer the least time between two rounds.
@@ -11,8 +12,9 @@ few seconds anyway. The more members, the longer the least time between two roun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -30,7 +32,21 @@ log = structlog.get_logger("gossip")
 LEAST_SECONDS = 0.2
 SECONDS_A_MEMBER = 0.02
 AT_A_TIME = 8
+# Of more than twice as many members, so many are met in a round. A head carries the signatures of all that its node has
+# heard of, so that these spread in a few rounds nevertheless; meeting everybody would cost the square of the members.
+PARTNERS = 8
 _MOST_AHEAD = 16
+
+
+_T = TypeVar("_T")
+
+
+def partners(others: Sequence[_T], turn: int) -> Sequence[_T]:
+    """Return whom to meet in a round: everybody, or in a large zone the next few, so that each has its turn."""
+    if len(others) <= 2 * PARTNERS:
+        return others
+    start = turn * PARTNERS % len(others)
+    return [*others[start:], *others[:start]][:PARTNERS]
 
 
 class Heard(NamedTuple):
@@ -77,12 +93,14 @@ class Gossip:
         self._store = store
         self._home = home
         self._listener = listener
-        self._orders = home.settings.node.role != "replica"
+        self._orders = home.part != "replica"
         self._poll_s = home.settings.peers.poll_seconds
         self._due = asyncio.Event()
         # Checkpoints beyond this copy, by size: looked at again as it grows.
         self._ahead: dict[int, str] = {}
         self._told_forks: set[str] = set()
+        # Nodes know the same members in the same order, and should not all begin with the same ones.
+        self._turn = secrets.randbelow(1 << 16)
         self.heads: dict[str, Heard] = {}
         self.unreachable: dict[str, str] = {}
 
@@ -131,7 +149,7 @@ class Gossip:
             await asyncio.sleep(max(LEAST_SECONDS, SECONDS_A_MEMBER * len(self._directory.peers())))
 
     async def round(self) -> None:
-        """Look at what waited, then exchange heads with every member that can be reached."""
+        """Look at what waited, then exchange heads with members that can be reached (`partners`)."""
         await self._take_ahead()
         mine = read_head(self._store, self._home)
         places = asyncio.Semaphore(AT_A_TIME)
@@ -140,7 +158,9 @@ class Gossip:
             async with places:
                 await self._exchange(organisation, client, mine)
 
-        await asyncio.gather(*(one(name, client) for name, client in await self._clients.others()))
+        chosen = partners(await self._clients.others(), self._turn)
+        self._turn += 1
+        await asyncio.gather(*(one(name, client) for name, client in chosen))
 
     async def _lacks_witnesses(self) -> bool:
         status = await self._core.ask("status")

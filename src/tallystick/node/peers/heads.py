@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+from tallystick.errors import NotHeldError
 from tallystick.merkle import EMPTY_ROOT
 from tallystick.modules import rulebook
 from tallystick.node.homes import Home
@@ -78,22 +80,32 @@ class BlockReader:
         self._store = LedgerStore(path, rulebook(), read_only=True)
         self._lock = asyncio.Lock()
 
-    async def read(self, start: int, limit: int, needed: int = 1) -> bytes:
+    async def read(self, start: int, limit: int, needed: Callable[[int], int] = lambda _: 1) -> bytes:
         """Return encoded blocks from a height on: at least one if there is one, else as many as fit.
 
         Args:
             start: height of the first.
             limit: at most so many.
-            needed: signatures of a header without which a block, and those after it, do not go out yet.
+            needed: tells for a height without how many signatures that block, and those after it, do not go out yet.
+
+        Raises:
+            NotHeldError: this copy began later, and older blocks have not come yet.
         """
         async with self._lock:
             return await asyncio.to_thread(self._read, start, limit, needed)
 
-    def _read(self, start: int, limit: int, needed: int) -> bytes:
+    def _read(self, start: int, limit: int, needed: Callable[[int], int]) -> bytes:
         parts: list[bytes] = []
         total = 0
+        base = self._store.base
+        if base is not None and start <= base.height:
+            raise NotHeldError(
+                f"blocks up to {base.height} are not held by this node yet",
+                remedy="Ask another member's node for them.",
+            )
         for block in self._store.blocks(start, start + limit - 1):
-            if needed > 1 and len(decode_signatures(block.signatures)) < needed:
+            least = needed(block.height)
+            if least > 1 and len(decode_signatures(block.signatures)) < least:
                 break
             data = encode_block(block.header, block.signatures, block.transactions)
             if parts and total + len(data) > MAX_BLOCKS_BYTES:

@@ -15,6 +15,8 @@ from whoever has them, members that cannot be connected to included: they connec
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
@@ -31,6 +33,18 @@ from tallystick.store import LedgerStore
 log = structlog.get_logger("rejoin")
 
 
+class Introduced(Protocol):
+    """A member's node that an invitation names."""
+
+    @property
+    def organisation(self) -> str:
+        """Whose it is."""
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+
+
 class Rejoin:
     """Brings a restored orderer back to where it was."""
 
@@ -43,6 +57,7 @@ class Rejoin:
         *,
         organisation: str,
         system_key: bytes,
+        introduced: Sequence[Introduced] = (),
     ) -> None:
         """Prepare.
 
@@ -53,6 +68,7 @@ class Rejoin:
             home: bears the mark of a restored copy.
             organisation: whose node this is.
             system_key: the public key that signed the checkpoints.
+            introduced: nodes that an invitation names.
         """
         self._core = core
         self._clients = clients
@@ -60,6 +76,7 @@ class Rejoin:
         self._home = home
         self._organisation = organisation
         self._system_key = system_key
+        self._introduced = introduced
         self._lock = asyncio.Lock()
         # member -> the largest size that it showed and this node's own key had signed.
         self.answered: dict[str, int] = {}
@@ -83,7 +100,7 @@ class Rejoin:
         self._heights.clear()
         backoff = Backoff(first_s=0.3, limit_s=10.0)
         while self._home.is_restored:
-            for organisation, client in await self._clients.others():
+            for organisation, client in await self._others():
                 try:
                     self.heard(organisation, await client.head())
                     await self._catch_up(organisation, client)
@@ -95,6 +112,17 @@ class Rejoin:
             except NodeError as error:
                 log.warning("not_released", why=error.message)
             await backoff.sleep()
+
+    async def _others(self) -> list[tuple[str, PeerClient]]:
+        """Return the other members; where this copy has lost even who they are, those that an invitation names."""
+        known = await self._clients.others()
+        if known or self._size():
+            return known
+        return [
+            (node.organisation, await self._clients.at(node.address))
+            for node in self._introduced
+            if node.organisation != self._organisation
+        ]
 
     async def recover(self, block: SignedBlock) -> None:
         """Apply one block that this node had signed, if it is the next.

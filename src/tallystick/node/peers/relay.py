@@ -3,15 +3,16 @@
 An answer that was lost is no harm: the same bytes are sent again, and are accepted once. Where the orderer then says
 `repeated`, what became of the first attempt is read from this node's own copy, as soon as the block is there.
 
-What arrives while a request is under way travels together in the next one.
+What arrives while a request is under way travels together in the next one. Where the orderer's node has this
+organisation's share waiting, its answer is passed on with the time after which to come again: waiting is for who asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,6 +28,8 @@ from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.failures import PeerUnreachableError, odd_answer
 from tallystick.node.peers.messages import MAX_TRANSACTIONS, MAX_TRANSACTIONS_BYTES
 from tallystick.ordering import Submitted
+from tallystick.ordering.fairness import FairQueue, Share, Shares, cost
+from tallystick.ordering.intake import Pace, queue_full
 from tallystick.ordering.link import rebuild_error, rebuild_submitted
 from tallystick.store import LedgerStore
 
@@ -34,7 +37,9 @@ log = structlog.get_logger("relay")
 IN_FLIGHT = 4
 ATTEMPTS = 5
 COPY_SECONDS = 60.0
-MAX_WAITING = 20_000
+# What one organisation may have waiting on this side, and all together.
+SHARE = Share(transactions=10_000, bytes=64 << 20)
+WHOLE = Share(transactions=20_000, bytes=128 << 20)
 _BATCH_BYTES = MAX_TRANSACTIONS_BYTES - (1 << 20)
 Result = Submitted | RejectedError | NodeError
 
@@ -58,6 +63,7 @@ class Relay:
         block_bell: Bell,
         *,
         attempts: int = ATTEMPTS,
+        share: Share = SHARE,
     ) -> None:
         """Prepare.
 
@@ -67,13 +73,16 @@ class Relay:
             store: this copy, for reading.
             block_bell: rung at each block of this copy.
             attempts: how often the same bytes are sent while no answer comes.
+            share: what one organisation may have waiting here.
         """
         self._clients = clients
         self._directory = directory
         self._store = store
         self._bell = block_bell
         self._attempts = attempts
-        self._queue: deque[_Waiting] = deque()
+        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._shares = Shares(share, WHOLE)
+        self._pace = Pace()
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -86,9 +95,8 @@ class Relay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for item in self._queue:
+        for item in self._queue.clear():
             _settle(item, PeerError("this node is stopping", remedy="Send the same transaction again when it is back."))
-        self._queue.clear()
 
     async def submit(self, transactions: Sequence[bytes]) -> Sequence[Result]:
         """Submit; return what became of each, in order, when this node's own copy has it or it is refused."""
@@ -99,14 +107,22 @@ class Relay:
             except MalformedError as error:
                 results.append(MALFORMED(reason=error.reason))
                 continue
-            if len(self._queue) >= MAX_WAITING:
-                results.append(PeerBusyError("this node's queue is full", remedy="Try again in a second."))
+            organisation, size = decoded.payload.organisation, len(raw)
+            if not self._shares.has_room(organisation, size):
+                seconds = self._pace.retry_after(organisation, self._shares.count(organisation))
+                results.append(queue_full(organisation, seconds))
                 continue
             item = _Waiting(decoded, asyncio.get_running_loop().create_future())
-            self._queue.append(item)
+            self._shares.add(organisation, size)
+            item.done.add_done_callback(partial(self._left, organisation, size))
+            self._queue.put(organisation, item, cost(decoded))
             results.append(item.done)
         self._arrived.set()
         return [await each if isinstance(each, asyncio.Future) else each for each in results]
+
+    def _left(self, organisation: str, size: int, _: asyncio.Future[Result]) -> None:
+        self._shares.remove(organisation, size)
+        self._pace.done(organisation)
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -126,16 +142,24 @@ class Relay:
             except NodeError as error:
                 for item in batch:
                     _settle(item, error)
+            except Exception as error:  # whoever waits must be told, and the next batch must go out
+                log.error("relaying_failed", kind=type(error).__name__, transactions=len(batch), exc_info=error)
+                for item in batch:
+                    _settle(item, _unknown("this node made a mistake while it relayed it; its log tells which"))
 
     def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        total = 0
-        while self._queue and len(batch) < MAX_TRANSACTIONS:
-            total += len(self._queue[0].transaction.raw) + 8
-            if batch and total > _BATCH_BYTES:
-                break
-            batch.append(self._queue.popleft())
-        return batch
+        left = _BATCH_BYTES
+
+        def fits(item: _Waiting) -> bool:
+            nonlocal left
+            size = len(item.transaction.raw) + 8
+            # One always fits.
+            if left < _BATCH_BYTES and size > left:
+                return False
+            left -= size
+            return True
+
+        return self._queue.take(fits, MAX_TRANSACTIONS)
 
     async def _send(self, batch: list[_Waiting]) -> None:
         """Send a batch until it is answered, then settle each of it.

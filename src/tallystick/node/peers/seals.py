@@ -51,12 +51,12 @@ class SealExchange:
         """Push and ask until cancelled."""
         await asyncio.gather(self._push(), self._ask())
 
-    async def take(self, given: tuple[HeaderSigned, ...]) -> int:
-        """Hand signatures to the core; return how many were new and good."""
+    async def take(self, given: tuple[HeaderSigned, ...], sender: str) -> int:
+        """Hand the signatures that a member's node brought to the core; return how many were new and good."""
         if not given:
             return 0
         rows = [[each.height, each.organisation, each.signature] for each in given]
-        return int(await self._core.ask("header_signatures", rows))
+        return int(await self._core.ask("header_signatures", [sender, rows]))
 
     async def known(self, first: int) -> tuple[HeaderSigned, ...]:
         """Return what this node has for the heights from `first` on."""
@@ -96,11 +96,12 @@ class SealExchange:
                 continue
             others = self._others()
             if now and now == lacking and others:
-                client = await self._clients.of(others[turn % len(others)])
+                asked = others[turn % len(others)]
+                client = await self._clients.of(asked)
                 turn += 1
                 if client is not None:
                     try:
-                        await self.take(await client.header_signatures(now))
+                        await self.take(await client.header_signatures(now), asked)
                     except NodeError as error:
                         log.debug("not_answered", peer=client.name, why=error.message)
             lacking = now

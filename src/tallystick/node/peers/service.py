@@ -30,11 +30,14 @@ from tallystick.node.peers.follower import Follower
 from tallystick.node.peers.gossip import Gossip
 from tallystick.node.peers.identity import open_identity
 from tallystick.node.peers.limits import PeerLimits
+from tallystick.node.peers.newcomer import Newcomer
+from tallystick.node.peers.older import OlderFetcher
 from tallystick.node.peers.ports import OfficeDesk
 from tallystick.node.peers.rejoin import Rejoin
 from tallystick.node.peers.relay import Relay
 from tallystick.node.peers.seals import SealExchange
 from tallystick.node.peers.server import PeerServer
+from tallystick.node.peers.snapshots import SnapshotDesk
 from tallystick.node.peers.transport import NotePuller, Transport
 from tallystick.ordering.link import LinkClient
 from tallystick.store import LedgerStore
@@ -58,6 +61,7 @@ class PeerService:
             limits: how much others may ask at a time.
         """
         self.home = home
+        self._part = home.part
         self._link = link
         self._limits = limits or PeerLimits()
         organisation = home.settings.node.organisation
@@ -67,25 +71,24 @@ class PeerService:
         self.directory = Directory(self.store)
         introduced = frozenset(pin for node in nodes for pin in node.pins)
         self.clients = PeerClients(self.identity, self.directory, myself=organisation, introduced=introduced)
-        self.follower = None if self._role != "replica" else self._make_follower([node.address for node in nodes])
+        self.newcomer = Newcomer(link, self.store, home)
+        self.older = OlderFetcher(link, self.store, home)
+        self.snapshots = SnapshotDesk(home)
+        self.follower = None if self._part != "replica" else self._make_follower([node.address for node in nodes])
         self.gossip = Gossip(link, self.clients, self.directory, self.store, home, listener=self.follower)
-        self.rejoin = self._make_rejoin(keys) if self._role == "orderer" else None
+        self.rejoin = self._make_rejoin(keys) if self._part == "orderer" else None
         self.seals = self._make_seals()
         self.history = HistoryEndpoints(home, self.store, link, self.gossip, self.directory, self.rejoin, self.seals)
         self.transport = Transport(self.identity, self.clients, self.directory, keys)
         self._relay = (
             None
-            if self._role != "replica"
+            if self._part != "replica"
             else Relay(self.clients, self.directory, self.store, self.history.block_bell)
         )
         self.applicant = self._make_applicant([node.address for node in nodes])
         self.server: PeerServer | None = None
         self._deliveries: DeliveryServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def _role(self) -> str:
-        return self.home.settings.node.role
 
     @property
     def ordering(self) -> Ordering:
@@ -108,13 +111,14 @@ class PeerService:
             follow=settings.peers.follow,
             introduced=introduced,
             poll_seconds=settings.peers.poll_seconds,
+            newcomer=self.newcomer,
         )
 
     def _make_relay(self) -> Relay:
         return Relay(self.clients, self.directory, self.store, self.history.block_bell)
 
     def _make_seals(self) -> SealExchange | None:
-        if self._role != "validator":
+        if self._part != "validator":
             return None
         organisation = self.home.settings.node.organisation
         return SealExchange(self._link, self.clients, self.directory, organisation=organisation)
@@ -127,6 +131,7 @@ class PeerService:
             self.home,
             organisation=self.home.settings.node.organisation,
             system_key=keys.signer("system").public_key,
+            introduced=introductions(self.home),
         )
 
     def _make_applicant(self, addresses: list[str]) -> Applicant | None:
@@ -157,7 +162,8 @@ class PeerService:
             limits = data_limits or Limits(transfers=self.home.settings.data.max_transfers)
             policy = OfficePolicy(office, self.directory)
             self._deliveries = DeliveryServer(policy, limits=limits, observer=observer)
-            endpoints = self.history.endpoints() + OfficeEndpoints(office, self._limits).endpoints()
+            endpoints = self.history.endpoints() + self.snapshots.endpoints()
+            endpoints += OfficeEndpoints(office, self._limits).endpoints()
             self.server = PeerServer(
                 self.identity.server_context(),
                 self.directory,
@@ -170,6 +176,7 @@ class PeerService:
         await self._stop_if_alarmed()
         self._begin(self._stay_connected())
         self._begin(self._renew())
+        self._begin(self.snapshots.run())
         self._begin(self._take_part(NotePuller(self.clients, office.notes, self.home.settings.peers.poll_seconds)))
 
     async def _take_part(self, notes: NotePuller) -> None:
@@ -182,6 +189,7 @@ class PeerService:
             self._begin(self._rejoin_when_restored(self.rejoin))
         if self.follower is not None:
             self._begin(self.follower.run())
+            self._begin(self.older.run(self.follower.sources, self.follower.distrust))
         if self.seals is not None:
             self._begin(self.seals.run())
         self._begin(self.gossip.run())
@@ -242,6 +250,8 @@ class PeerService:
             "port": self.port,
             "following": self.follower.source if self.follower is not None else "",
             "trouble": self.follower.trouble if self.follower is not None else "",
+            "beginning": self.newcomer.progress,
+            "older": self.older.standing(),
             "application": self.applicant.status if self.applicant is not None and not self._is_member() else "",
             "heard": {name: heard._asdict() for name, heard in self.gossip.heads.items()},
             "unreachable": dict(self.gossip.unreachable),
