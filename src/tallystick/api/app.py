@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tallystick.api import routes
 from tallystick.api.access import Gate
 from tallystick.api.description import describe_api
-from tallystick.api.health import Health
+from tallystick.api.health import CORE_IS_SILENT, Health
 from tallystick.api.jobs import Jobs
 from tallystick.api.metrics import METRICS_MEDIA, Metrics
 from tallystick.api.problems import HttpError, answer
@@ -59,7 +59,9 @@ def create_app(services: ApiServices) -> FastAPI:
         app.router.add_route(route.path, endpoint(route, services, gate, jobs), methods=[route.method], name=route.name)
 
     async def livez(_: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+        if await health.core_answers():
+            return JSONResponse({"status": "alive"})
+        return JSONResponse({"status": CORE_IS_SILENT}, 503, {"Retry-After": "1"})
 
     async def readyz(_: Request) -> Response:
         report = await health.report()

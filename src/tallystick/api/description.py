@@ -53,9 +53,13 @@ def _described() -> bytes:
         path = _PARAMETER.sub(r"{\1}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas, components)
     paths["/v1/transactions"] = {"post": _transactions(schemas)}
-    paths["/healthz"] = {"get": _plain("get_health", "Whether the process is alive; needs no key", open_to_all=True)}
+    paths["/healthz"] = {
+        "get": _plain(
+            "get_health", "Whether the node is alive: this process and its core answer; needs no key", open_to_all=True
+        )
+    }
     paths["/readyz"] = {
-        "get": _plain("get_readiness", "Whether this node can do its work; needs no key", open_to_all=True)
+        "get": _plain("get_readiness", "Whether this node can do its work, or why not; needs no key", open_to_all=True)
     }
     paths["/metrics"] = {"get": _plain("get_metrics", "Numbers in the text format of Prometheus", media="text/plain")}
     paths["/v1/openapi.json"] = {"get": _plain("get_description", "This description")}
@@ -164,7 +168,7 @@ def _refusals(statuses: tuple[int, ...]) -> dict[str, Any]:
                 }
             },
         }
-        if status == 503:
+        if status in (429, 503):
             answers[str(status)]["headers"] = {
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}
             }
@@ -199,7 +203,7 @@ def _transactions(schemas: dict[str, Any]) -> dict[str, Any]:
                     }
                 },
             },
-            **_refusals((400, 401, 403, 405, 409, 413, 415, 422, 503, 507)),
+            **_refusals((400, 401, 403, 405, 409, 413, 415, 422, 429, 503, 507)),
         },
     }
 

@@ -5,6 +5,7 @@ malformed request              422  {"error": "malformed", "message", "remedy", 
 UsageError                     400, or 404 where something that was named is not there
 AccessError                    403, or 401 where the API key itself is missing or refused
 IntegrityError                 422  something that was checked is not what it claims to be
+QueueFullError                 429  with Retry-After: the organisation has its share waiting; nothing of it was taken
 NotYetWitnessedError           503  with Retry-After: ask again in a moment
 PeerError                      503  with Retry-After: the core or another organisation's node
 StorageError                   507 where the disk is full, else 503
@@ -27,6 +28,7 @@ from tallystick.errors import (
     IntegrityError,
     NodeError,
     PeerError,
+    QueueFullError,
     RejectedError,
     StorageError,
     UsageError,
@@ -60,6 +62,7 @@ _STATUS: tuple[tuple[type[NodeError], int], ...] = (
     (StorageError, 503),
     (ConfigurationError, 503),
     (NotYetWitnessedError, 503),
+    (QueueFullError, 429),
     (PeerError, 503),
 )
 _encoder = msgspec.json.Encoder()
@@ -108,8 +111,9 @@ def describe(error: Exception) -> tuple[int, Problem | Rejection, dict[str, str]
     if isinstance(error, NodeError):
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
         name = getattr(error, "reason", None) or refusal_name(error)
-        problem = Problem(error=str(name), message=error.message, remedy=error.remedy)
-        return status, problem, _headers(status)
+        retry_s = error.retry_after_s if isinstance(error, QueueFullError) else 0
+        problem = Problem(error=str(name), message=error.message, remedy=error.remedy, retry_after_s=retry_s)
+        return status, problem, _headers(status, retry_s or RETRY_AFTER_SECONDS)
     if isinstance(error, MalformedError):
         return describe(malformed(error.reason))
     if isinstance(error, TimeoutError):
@@ -126,9 +130,9 @@ def describe(error: Exception) -> tuple[int, Problem | Rejection, dict[str, str]
     return 503, problem, _headers(503)
 
 
-def _headers(status: int) -> dict[str, str]:
-    if status == 503:
-        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+def _headers(status: int, retry_s: int = RETRY_AFTER_SECONDS) -> dict[str, str]:
+    if status in (429, 503):
+        return {"Retry-After": str(retry_s)}
     if status == 401:
         return {"WWW-Authenticate": 'Bearer realm="tallystick"'}
     return {}
@@ -152,6 +156,8 @@ def meaning(status: int) -> str:
         413: "The body is too long.",
         415: "The body is of another media type than this takes.",
         422: "The request is malformed, or something that was checked is not what it claims to be.",
+        429: "The organisation has as many transactions waiting as it may; nothing was taken. Come again after "
+        "Retry-After seconds.",
         503: "The core, another node or the disk is not there now; ask again after Retry-After seconds.",
         507: "The disk is full.",
     }

@@ -104,7 +104,7 @@ class Route:
         if self.body is not None:
             found |= {413, 415}
         if self.acts:
-            found |= {404, 409, 507}
+            found |= {404, 409, 429, 507}
         return tuple(sorted(found))
 
 

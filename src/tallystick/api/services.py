@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tallystick.errors import NodeError, RejectedError
 from tallystick.ledger import Ledger
 from tallystick.ledger.ports import SubmittedRow
-from tallystick.views import ConsistencyProof, CoreStatus, Standing
+from tallystick.views import ConsistencyProof, CoreStatus, DiskUse, Measured, ProcessHealth, Standing
 
 if TYPE_CHECKING:
     from tallystick.office import Office
@@ -32,6 +32,9 @@ class ApiServices:
         next_block: waits until a block comes, or for some seconds.
         clock_ms: UTC time, ms.
         lag: blocks that the zone is known to be ahead of this copy.
+        measured: asks the core what it has measured; None where there is no core to ask.
+        disk: looks at what the node's home takes of its disk; None where there is no home.
+        processes: how the node's processes do, by name.
         version: of this program.
     """
 
@@ -45,4 +48,7 @@ class ApiServices:
     next_block: Callable[[float], Awaitable[None]]
     clock_ms: Callable[[], int]
     lag: Callable[[], int] = lambda: 0
+    measured: Callable[[], Awaitable[Measured]] | None = None
+    disk: Callable[[], Awaitable[DiskUse]] | None = None
+    processes: Callable[[], Mapping[str, ProcessHealth]] = dict
     version: str = ""

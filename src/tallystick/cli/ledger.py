@@ -162,6 +162,7 @@ def check(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
             "complete": report.complete,
             "blocks": report.blocks,
             "sealed": report.sealed,
+            "begun": report.begun,
             "transactions": report.transactions,
             "operations": report.operations,
             "records": report.records,
@@ -173,11 +174,17 @@ def check(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
         }
     )
     if report.ok:
+        what = "What is here" if report.begun else "All of it"
         screen.line(
-            f"All of it holds: {count_of(report.blocks, 'block')}, {count_of(report.transactions, 'transaction')}, "
+            f"{what} holds: {count_of(report.blocks, 'block')}, {count_of(report.transactions, 'transaction')}, "
             f"{count_of(report.operations, 'operation')}, {count_of(report.events, 'event')}, "
             f"{count_of(report.records, 'record')}."
         )
+        if report.begun:
+            screen.line(
+                f"History before block {report.begun + 1} is not held here yet, and was not looked at: this copy began "
+                "from a snapshot, whose records lead to that block's signed header. See: tally node status"
+            )
         if report.sealed < report.blocks:
             screen.line(
                 f"{count_of(report.blocks - report.sealed, 'block')} at the end: not yet signed by more than two thirds "
@@ -191,7 +198,8 @@ def check(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
         screen.line("The check could not look at everything behind that.")
     complain(
         f"error: the ledger does not hold; first damaged place: {clean(report.first or 'unknown')} — "
-        "stop the node, keep this copy as evidence, and restore a backup or join the zone anew"
+        "stop the node and type: tally node repair   (it keeps this copy as evidence; without other members, restore a "
+        "backup; where the format alone is another, use the version of Tallystick that wrote it)"
     )
     raise typer.Exit(REFUSED)
 

@@ -108,7 +108,13 @@ def status(directory: Directory, as_json: JsonOption = False) -> None:
             try:
                 with connect(home=member.home) as zone:
                     told = zone.status()
-                row |= {"state": told.alarm or "runs", "height": told.height, "size": told.size, "time": told.time}
+                trouble = told.engine.trouble if told.engine is not None else ""
+                row |= {
+                    "state": told.alarm or trouble or "runs",
+                    "height": told.height,
+                    "size": told.size,
+                    "time": told.time,
+                }
                 row |= {"waiting": told.waiting, "lag": told.lag}
             except NodeError as error:
                 row |= {"state": error.message}
@@ -134,26 +140,18 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the nodes and their engines wrote."""
-    from tallystick.node.network import members
+    """Show what the nodes and their engines wrote, in the order of time."""
+    from tallystick.node.log_files import LogFiles
 
-    paths = {member.organisation: directory / "logs" / f"{member.home.name}.log" for member in members(directory)}
-    places: dict[str, int] = {}
-    for organisation, path in paths.items():
-        data = path.read_bytes() if path.exists() else b""
-        places[organisation] = len(data)
-        for line in data.decode("utf-8", "replace").splitlines()[-lines:]:
-            _print_line(organisation, line, as_json)
-    while follow:
+    files = LogFiles(directory)
+    found = files.newest(lines)
+    while True:
+        for each in found:
+            _print_line(each.organisation, each.line, as_json)
+        if not follow:
+            break
         time.sleep(0.3)
-        for organisation, path in paths.items():
-            with path.open("rb") as file:
-                file.seek(places[organisation])
-                data = file.read()
-            whole = data[: data.rfind(b"\n") + 1]
-            places[organisation] += len(whole)
-            for line in whole.decode("utf-8", "replace").splitlines():
-                _print_line(organisation, line, as_json)
+        found = files.more()
 
 
 def _print_line(organisation: str, line: str, as_json: bool) -> None:

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tallystick.cli.node_engine import repair, validate
 from tallystick.cli.options import HOME, HomeOption, JsonOption, PassphraseOption, at, client, is_remote, read_file
 from tallystick.cli.organisation import grouped
 from tallystick.cli.screen import Screen, Word, clean, count_of, plain, show_size, show_time
 
 if TYPE_CHECKING:
-    from tallystick.node.inspection import Space
-    from tallystick.views import Standing, Status
+    from tallystick.views import DiskUse, Misconduct, Standing, Status
 
 _LITTLE_SPACE = 1 << 30
 
 app = typer.Typer(help="This organisation's node.", no_args_is_help=True)
+app.command()(validate)
+app.command()(repair)
 
 
 @app.command()
@@ -65,10 +67,20 @@ def status(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     screen = Screen(as_json)
     with client(home) as zone:
         now, standing = zone.status(), zone.standing()
-    space, api = (None, os.environ.get("TALLY_URL", "")) if is_remote(home) else _local(home)
-    screen.document({**plain(now), "standing": standing, "api": api, "space": space and space._asdict()})
+    api = os.environ.get("TALLY_URL", "") if is_remote(home) else _api_of(home)
+    screen.document({**plain(now), "standing": standing, "api": api})
     place = "" if is_remote(home) else str(home)
-    screen.fields([*_health(now, standing), *_space(space), ("API", api), ("home", place), ("program", now.version)])
+    screen.fields(
+        [
+            *_health(now, standing),
+            *_engine(now),
+            *_disk(now.disk),
+            ("restarts", _restarts(now)),
+            ("API", api),
+            ("home", place),
+            ("program", now.version),
+        ]
+    )
     if now.alarm:
         complain(
             f"error: {clean(now.alarm)} — tell the members of the zone, and show them the proof: tally ledger forks{at(home)}"
@@ -77,20 +89,18 @@ def status(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     screen.next(f"tally organisation show{at(home)}" if standing.application else f"tally zone status{at(home)}")
 
 
-def _local(home: Path) -> tuple[Space, str]:
-    """Return what a home on this machine takes of its disk, and where the API of its node is."""
+def _api_of(home: Path) -> str:
+    """Return where the API of the node of a home on this machine is."""
     import json
 
     from tallystick.node.homes import Home
-    from tallystick.node.inspection import space_of
 
     place = Home(home)
     try:
         # The port may have been left to the system to choose: the node says which it is.
-        api = str(json.loads(place.operator_path.read_bytes())["url"])
+        return str(json.loads(place.operator_path.read_bytes())["url"])
     except (OSError, ValueError, KeyError, TypeError):
-        api = f"http://{place.settings.api.listen}"
-    return space_of(place), api
+        return f"http://{place.settings.api.listen}"
 
 
 def _health(now: Status, standing: Standing) -> list[tuple[str, object]]:
@@ -100,6 +110,8 @@ def _health(now: Status, standing: Standing) -> list[tuple[str, object]]:
         health = Word(f"not a member yet: the application is {standing.application}", "yellow")
     elif now.held:
         health = Word("held: it was restored, and asks the witnesses before it orders", "yellow")
+    elif now.engine is not None and now.engine.trouble:
+        health = Word(now.engine.trouble, "yellow")
     elif now.lag or standing.trouble:
         health = Word("behind" if now.lag else "not connected", "yellow")
     else:
@@ -110,10 +122,13 @@ def _health(now: Status, standing: Standing) -> list[tuple[str, object]]:
         ("zone", now.chain),
         ("health", health),
         ("alarm", Word(now.alarm or "", "red") if now.alarm else ""),
-        ("role", "orders" if now.role == "orderer" else f"follows {standing.following or 'nobody'}"),
+        ("suspicion", Word(now.suspicion or "", "yellow") if now.suspicion else ""),
+        ("role", _role(now, standing)),
         ("trouble", Word(standing.trouble, "yellow") if standing.trouble else ""),
         ("block", f"{now.height}, of {show_time(now.time) or 'the beginning'}"),
         ("behind", Word(count_of(now.lag, "block"), "yellow") if now.lag else Word("no", "green")),
+        ("beginning", Word(standing.beginning, "yellow") if standing.beginning else ""),
+        ("older blocks", Word(_older(standing), "yellow") if standing.begun else ""),
         ("history", f"{count_of(now.size, 'operation')}, {now.witnessed:,} witnessed"),
         ("root", now.root),
         ("waiting", count_of(now.waiting, "transaction") if now.waiting else ""),
@@ -128,14 +143,65 @@ def _health(now: Status, standing: Standing) -> list[tuple[str, object]]:
     ]
 
 
-def _space(space: Space | None) -> list[tuple[str, object]]:
-    if space is None:
+def _older(standing: Standing) -> str:
+    """Return how far a copy that began from a snapshot has come with the blocks before it."""
+    coming = f"this copy began with block {standing.begun:,}; of those before, {standing.older:,} have been checked"
+    return f"{coming}; it waits: {clean(standing.older_trouble)}" if standing.older_trouble else f"{coming}"
+
+
+def _role(now: Status, standing: Standing) -> str:
+    if now.role == "validator":
+        return "orders together with others"
+    return "orders" if now.role == "orderer" else f"follows {standing.following or 'nobody'}"
+
+
+def _engine(now: Status) -> list[tuple[str, object]]:
+    """Return what is shown of a validator's engine, and of the validators."""
+    engine = now.engine
+    if engine is None:
         return []
-    used = space.ledger + space.log + space.office + space.inbox
-    parts = f"ledger {show_size(space.ledger)}, log {show_size(space.log)}, inbox {show_size(space.inbox)}"
+    connected = f"{engine.reachable} of {engine.validators} connected, {engine.needed} needed"
+    mempool = f", {count_of(engine.mempool, 'transaction')} in its mempool" if engine.mempool else ""
+    kept = f", keeps blocks from {engine.first} on" if engine.first > 1 else ""
+    state = f"at block {engine.height}{kept}{mempool}" if engine.answers else "does not answer"
     return [
-        ("disk", f"{show_size(used)}: {parts}"),
-        ("free", Word(show_size(space.free), "red" if space.free < _LITTLE_SPACE else "")),
+        ("validators", Word(connected, "" if engine.reachable >= engine.needed else "yellow")),
+        ("engine", Word(state, "" if engine.answers else "yellow")),
+        ("sealed", f"up to block {now.sealed}" if now.sealed < now.height else ""),
+        (
+            "misbehaviour",
+            Word("; ".join(_misconduct(each) for each in now.misbehaviour), "red") if now.misbehaviour else "",
+        ),
+    ]
+
+
+def _misconduct(found: Misconduct) -> str:
+    what = {"duplicate_vote": "voted twice", "light_client_attack": "signed a forged header"}.get(
+        found.kind, found.kind
+    )
+    return clean(f"{found.organisation or found.validator} {what} at block {found.height}")
+
+
+def _restarts(now: Status) -> str:
+    """Return how often which process was started again, and how the last one ended."""
+    shown = [
+        f"{name} {each.restarts} (last exit {each.last_exit}, {show_time(each.ended_at)})"
+        for name, each in now.processes.items()
+        if each.restarts
+    ]
+    return ", ".join(shown)
+
+
+def _disk(disk: DiskUse | None) -> list[tuple[str, object]]:
+    if disk is None:
+        return []
+    named = (("ledger", disk.ledger), ("log", disk.log), ("engine", disk.engine), ("data", disk.data))
+    parts = ", ".join(f"{name} {show_size(size)}" for name, size in named if size or name != "engine")
+    growth = disk.growth_a_day
+    return [
+        ("disk", f"{show_size(disk.used)}: {parts}"),
+        ("growth a day", "not known yet" if growth is None else f"{'-' * (growth < 0)}{show_size(abs(growth))}"),
+        ("free", Word(show_size(disk.free), "red" if disk.free < _LITTLE_SPACE else "")),
     ]
 
 

@@ -159,6 +159,28 @@ def reinstate(identifier: OrganisationArgument, home: HomeOption = HOME, as_json
 
 
 @app.command()
+def promote(identifier: OrganisationArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """Vote to make a member a validator.
+
+    Where the validators order together, it has announced its engine before: tally node validate.
+    """
+    with client(home) as zone:
+        vote = zone.promote(identifier)
+    _voted(Screen(as_json), vote, "is a validator", f"tally organisation show {vote.organisation}{at(home)}")
+
+
+@app.command()
+def demote(identifier: OrganisationArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """Vote to take a member out of the validators.
+
+    It stays a member. Who orders alone cannot be taken out.
+    """
+    with client(home) as zone:
+        vote = zone.demote(identifier)
+    _voted(Screen(as_json), vote, "is no validator any more", f"tally organisation show {vote.organisation}{at(home)}")
+
+
+@app.command()
 def address(
     where: Annotated[
         str, typer.Argument(metavar="HOST:PORT", help="Where other members reach this node; '' for nowhere.")
@@ -215,6 +237,7 @@ def _show_member(screen: Screen, member: MemberView) -> None:
             ("part", part_of(member)),
             ("status", _status(member)),
             ("address", member.address or "none: it makes its own connections"),
+            ("engine", "" if member.engine is None else f"{member.engine.address}, key {member.engine.consensus}"),
             ("member since", show_time(member.admitted_at)),
             ("suspended", show_time(member.suspended_at)),
             ("encryption key", member.encryption),

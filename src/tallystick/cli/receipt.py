@@ -137,6 +137,29 @@ def verify(
 
 
 @app.command()
+def refresh(
+    file: ReceiptArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to; by default in its place.")
+    ] = None,
+    home: HomeOption = HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a receipt anew, under the newest signatures.
+
+    For receipts from before the order was handed over to all validators. What it proves must be the same as before.
+    """
+    screen = Screen(as_json)
+    with client(home) as zone:
+        receipt = zone.refresh(read_file(file, "the receipt"))
+    place = out or file
+    receipt.save(place)
+    screen.document({"file": str(place), "bytes": len(receipt.data), "verified": receipt.verified.to_json()})
+    screen.line(f"{place}: {show_size(len(receipt.data))}, {receipt.verified.summary}.")
+    screen.next(_verify_command(place, home))
+
+
+@app.command()
 def show(file: ReceiptArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     """Show what a receipt says, without checking any of it."""
     screen = Screen(as_json)

@@ -27,7 +27,10 @@ _KINDS = (
     ("dlv-", "delivery", ("delivery_", "dispute_")),
     ("ev-", "evidence", ("evidence_",)),
 )
-_MEMBER_EVENTS = ("organisation_", "admission_", "address_", "tls_pins_", "key_", "encryption_", "recovery_")
+_MEMBER_EVENTS = (
+    *("organisation_", "admission_", "suspension_", "reinstatement_", "validator_", "promotion_", "demotion_"),
+    *("address_", "tls_pins_", "key_", "encryption_", "recovery_", "engine_"),
+)
 
 
 class Subject(NamedTuple):

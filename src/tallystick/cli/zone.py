@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tallystick.views import MemberView, Standing, Status
 
 app = typer.Typer(help="The zone: its members and how well it is witnessed.", no_args_is_help=True)
+_FAULT_TOLERANT = 4
 
 
 @app.command()
@@ -153,6 +154,30 @@ def _rows(now: Status, standing: Standing, members: tuple[MemberView, ...]) -> I
         # Who orders signs headers; the others witness.
         witnessed = "" if member.orders else node.witnessed
         yield member.id, part_of(member), member.status, node.height, node.size, witnessed, state
+
+
+@app.command()
+def grow(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """Agree that all validators order together from now on.
+
+    Typed at each validator's node, after each has announced its engine (tally node validate). The last one makes it so: the
+    next block is ordered by all, the history goes on, and each node starts its engine by itself.
+    """
+    screen = Screen(as_json)
+    with client(home) as zone:
+        vote = zone.hand_over()
+        members = zone.organisations()
+    screen.document(vote)
+    if vote.carried:
+        count = sum(1 for each in members if each.validates)
+        screen.line(f"The {count_of(count, 'validator')} order together after block {vote.recorded.height}.")
+        if count < _FAULT_TOLERANT:
+            screen.line("With fewer than four of them, all must be there: four bear the loss of one.")
+        screen.line("Receipts from before are made anew with: tally receipt refresh FILE")
+        screen.next(f"tally zone status{at(home)}")
+    else:
+        screen.line(f"Agreed: {vote.votes} of {count_of(vote.validators, 'validator')}; all of them must.")
+        screen.next("tally zone grow   (at the nodes of the others)")
 
 
 @app.command()

@@ -17,14 +17,21 @@ from tallystick.dataplane.refusals import PeerBusyError
 from tallystick.errors import UsageError
 from tallystick.keys import ED25519
 from tallystick.machine import Message
-from tallystick.modules.organisations.ops import AdmitOrganisation, ReinstateOrganisation, SuspendOrganisation
-from tallystick.modules.organisations.queries import find_organisation, get_zone, keys_of, ordering
-from tallystick.modules.organisations.records import CANDIDATES, ORGANISATIONS, Organisation
+from tallystick.modules.organisations.ops import (
+    AdmitOrganisation,
+    DemoteValidator,
+    HandOver,
+    PromoteValidator,
+    ReinstateOrganisation,
+    SuspendOrganisation,
+)
+from tallystick.modules.organisations.queries import find_engine, find_organisation, get_zone, keys_of, ordering
+from tallystick.modules.organisations.records import CANDIDATES, ORGANISATIONS, Engine, Organisation
 from tallystick.office.database import ApplicationRow, OfficeDatabase
 from tallystick.office.keyring import OwnKeys
 from tallystick.office.recording import Recorder
 from tallystick.office.refusals import CardMismatchError, not_found
-from tallystick.views import ApplicationView, MemberKey, MemberView, Vote
+from tallystick.views import ApplicationView, EngineView, MemberKey, MemberView, Vote
 
 MAX_WAITING = 100
 
@@ -172,6 +179,32 @@ class Members:
         message = ReinstateOrganisation(organisation=identifier)
         return await self._vote(identifier, message, "reinstatement_voted", "organisation_reinstated")
 
+    async def promote(self, identifier: str) -> Vote:
+        """Vote for making a member a validator.
+
+        Raises:
+            RejectedError: the ledger refuses the vote.
+        """
+        message = PromoteValidator(organisation=identifier)
+        return await self._vote(identifier, message, "promotion_voted", "validator_promoted")
+
+    async def demote(self, identifier: str) -> Vote:
+        """Vote for taking a member out of the validators.
+
+        Raises:
+            RejectedError: the ledger refuses the vote.
+        """
+        message = DemoteValidator(organisation=identifier)
+        return await self._vote(identifier, message, "demotion_voted", "validator_demoted")
+
+    async def hand_over(self) -> Vote:
+        """Agree that all validators order together from now on; the last of them makes it so.
+
+        Raises:
+            RejectedError: the ledger refuses it.
+        """
+        return await self._vote(self._me, HandOver(), "handover_agreed", "handed_over")
+
     async def _vote(self, identifier: str, message: Message, voted: str, carried: str) -> Vote:
         done = await self._recorder.record(message, role="registration")
         event = done.event(voted) or {}
@@ -248,7 +281,16 @@ class Members:
                 for key, each in keys_of(state, record.organisation)
             ),
             mine=mine,
+            engine=_engine(find_engine(state, record.organisation)),
         )
+
+
+def _engine(engine: Engine | None) -> EngineView | None:
+    if engine is None:
+        return None
+    return EngineView(
+        consensus=engine.consensus, node=engine.node, address=engine.address, announced_at=engine.announced_at
+    )
 
 
 def _verify(key: bytes, message: bytes, signature: bytes) -> bool:

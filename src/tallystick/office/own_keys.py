@@ -19,6 +19,7 @@ from tallystick.modules.organisations.ops import (
     RotateEncryptionKey,
     RotateKey,
     SetAddress,
+    SetEngine,
     SetTlsPins,
 )
 from tallystick.modules.organisations.possession import possession_message
@@ -107,6 +108,21 @@ class OwnEntries:
             RejectedError: the ledger refuses it.
         """
         return (await self._recorder.record(SetAddress(address=address), role="system")).recorded
+
+    async def set_engine(self, *, consensus: str, node: str, address: str, proof: str) -> Recorded:
+        """Say which distributed engine this organisation runs.
+
+        Args:
+            consensus: Ed25519 key that it votes with, hex.
+            node: its node id, hex.
+            address: `host:port` where it listens to other engines.
+            proof: the consensus key's signature that it is meant for this organisation and zone, hex.
+
+        Raises:
+            RejectedError: the ledger refuses it.
+        """
+        message = SetEngine(consensus=consensus, node=node, address=address, proof=proof)
+        return (await self._recorder.record(message, role="system")).recorded
 
     async def set_tls_pins(self, pins: Sequence[str]) -> Recorded:
         """Say which TLS keys this organisation's node may show.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tallystick.ledger import Ledger
+from tallystick.ledger import Gathering, Ledger
 from tallystick.machine import Message, State
 from tallystick.views import Recorded
 
@@ -34,6 +34,7 @@ class Recorder:
 
     def __init__(self, ledger: Ledger, clock_ms: Callable[[], int]) -> None:
         self.ledger = ledger
+        self._gathering = Gathering(ledger)
         self.organisation = ledger.organisation
         self.clock_ms = clock_ms
 
@@ -49,15 +50,17 @@ class Recorder:
         return max(self.clock_ms(), self.ledger.head()[3])
 
     async def record(self, message: Message, *, role: str = "service") -> Done:
-        """Submit one operation.
+        """Submit one operation, together with others of the same moment (`ledger.gathering`).
 
         Raises:
             RejectedError: it was rejected; nothing changed.
             NodeError: it could not be submitted, or the answer was lost.
         """
-        done = await self.ledger.submit([message], role=role)
-        recorded = Recorded(transaction=done.id.hex(), index=0, height=done.height, leaf=done.first_leaf)
-        return Done(recorded, self._events_of(done.first_leaf, done.height))
+        place = await self._gathering.record(message, role=role)
+        recorded = Recorded(
+            transaction=place.transaction.hex(), index=place.position, height=place.height, leaf=place.leaf
+        )
+        return Done(recorded, self._events_of(place.leaf, place.height))
 
     def _events_of(self, leaf: int, height: int) -> tuple[dict[str, Any], ...]:
         found: list[dict[str, Any]] = []

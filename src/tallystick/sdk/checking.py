@@ -21,12 +21,13 @@ from tallystick.modules.catalogue.wording import explain_terms
 from tallystick.modules.deliveries.records import Delivery
 from tallystick.modules.evidence.records import Evidence
 from tallystick.modules.organisations.queries import ordering
-from tallystick.modules.organisations.records import Key, Organisation, Zone
+from tallystick.modules.organisations.records import Engine, Key, Organisation, Zone
 from tallystick.sdk.trouble import ViewError
 from tallystick.views import (
     AgreementView,
     DatasetView,
     DeliveryView,
+    EngineView,
     EvidenceView,
     MemberView,
     PrivateValues,
@@ -120,8 +121,10 @@ def check_delivery(view: DeliveryView, delivery: Delivery, me: str) -> None:
     _check_said(what, view.private, [each for each in said if each[0]])
 
 
-def check_member(view: MemberView, member: Organisation, keys: Mapping[str, Key], zone: Zone, me: str) -> None:
-    """Check a member; `keys` are the records of its keys, by hex.
+def check_member(
+    view: MemberView, member: Organisation, keys: Mapping[str, Key], engine: Engine | None, zone: Zone, me: str
+) -> None:
+    """Check a member; `keys` are the records of its keys, by hex, `engine` that of its engine, if it has one.
 
     Raises:
         ViewError: a field differs.
@@ -139,6 +142,9 @@ def check_member(view: MemberView, member: Organisation, keys: Mapping[str, Key]
     recorded = [(key, keys[key].roles, keys[key].added_at) for key in member.keys]
     if shown != recorded:
         raise _changed(what, "keys", shown, recorded)
+    announced = None if engine is None else EngineView(**_same(engine, "consensus node address announced_at"))
+    if view.engine != announced:
+        raise _changed(what, "engine", view.engine, announced)
 
 
 def check_evidence(view: EvidenceView, evidence: Evidence) -> None:

@@ -5,8 +5,8 @@ Rules:
 - Redirects are not followed: an API key goes to the address that was given and to no other.
 - A key goes over plain http to this machine only; proxies of the environment are not used for this machine.
 - Every answer has a limit in bytes; what is longer is refused while it arrives.
-- A GET is asked again where the node says 503 or the connection broke, a few times. Anything else is sent once: whoever
-  asks again is to know what became of the first.
+- A GET is asked again where the node says 429 or 503 or the connection broke, a few times. Anything else is sent once:
+  whoever asks again is to know what became of the first.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Connection:
             else:
                 if status < 300:
                     return body
-                if status != 503 or attempt == tries:
+                if status not in (429, 503) or attempt == tries:
                     raise refusal(status, body)
                 pause = _retry_after(headers.get("retry-after"), pause)
             self.sleep(pause)

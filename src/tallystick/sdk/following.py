@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from tallystick.errors import NodeError, RejectedError
+from tallystick.errors import NodeError, QueueFullError, RejectedError
 from tallystick.modules.evidence.records import EVIDENCE
 from tallystick.sdk.checking import check_evidence
 from tallystick.sdk.connection import Progress, segment
 from tallystick.sdk.session import Session
-from tallystick.sdk.trouble import job_refusal
+from tallystick.sdk.trouble import job_refusal, not_understood
 from tallystick.views import Events, EventView, EvidenceView, Job, OperationView, SubmittedView
 
 MAX_BULK = 1_000
@@ -95,22 +95,42 @@ class Following(Session):
     def submit(self, transactions: Sequence[bytes]) -> list[Submitted]:
         """Hand in transactions that are signed already; return what became of each, in order.
 
-        They are sent in lists of at most 1,000 and 16 MiB, each once. Where an answer was lost every transaction of that
-        list has the error; the ledger takes a transaction once only, so that it is safe to hand it in again.
+        They are sent in lists of at most 1,000 and 16 MiB. Where an answer was lost every transaction of that list has
+        the error; the ledger takes a transaction once only, so that it is safe to hand it in again.
+
+        A transaction for which the organisation's queue has no room is handed in again after the time that the node
+        asks for, as long as all these pauses together are within this client's timeout; then it has a `QueueFullError`,
+        which says when to come again.
 
         Args:
             transactions: their bytes.
         """
         results: list[Submitted] = []
         for batch in _batches(transactions):
-            try:
-                answers: list[_Answer] = self._connection.send(
-                    "/v1/transactions", list[_Answer], msgspec.msgpack.encode(batch), BULK_MEDIA
-                )
-                results += [_result(answer) for answer in answers]
-            except (NodeError, RejectedError) as error:
-                results += [error] * len(batch)
-        return results
+            results += self._submit_list(batch)
+        waited = 0
+        while True:
+            full = [(at, result) for at, result in enumerate(results) if isinstance(result, QueueFullError)]
+            pause = max((result.retry_after_s for _, result in full), default=0)
+            waited += pause
+            if not full or waited > self._connection.timeout_s:
+                return results
+            self._connection.sleep(pause)
+            places = iter([at for at, _ in full])
+            for batch in _batches([transactions[at] for at, _ in full]):
+                for result in self._submit_list(batch):
+                    results[next(places)] = result
+
+    def _submit_list(self, batch: list[bytes]) -> list[Submitted]:
+        try:
+            answers: list[_Answer] = self._connection.send(
+                "/v1/transactions", list[_Answer], msgspec.msgpack.encode(batch), BULK_MEDIA
+            )
+        except (NodeError, RejectedError) as error:
+            return [error] * len(batch)
+        if len(answers) != len(batch):
+            return [not_understood("it has not as many results as there were transactions")] * len(batch)
+        return [_result(answer) for answer in answers]
 
     def record_evidence(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tallystick.modules.organisations.records import KEYS, ORGANISATIONS, ZONE, ZONE_KEY
+from tallystick.modules.organisations.records import ENGINES, KEYS, ORGANISATIONS, ZONE, ZONE_KEY
 from tallystick.sdk.checking import check_member
 from tallystick.sdk.connection import segment
 from tallystick.sdk.session import Session
@@ -75,11 +75,39 @@ class Members(Session):
         vote: Vote = self._connection.post(f"/v1/organisations/{segment(id)}/reinstate", Vote)
         return vote
 
+    def promote(self, id: str) -> Vote:
+        """Vote to make a member a validator."""
+        vote: Vote = self._connection.post(f"/v1/organisations/{segment(id)}/promote", Vote)
+        return vote
+
+    def demote(self, id: str) -> Vote:
+        """Vote to take a member out of the validators; it stays a member."""
+        vote: Vote = self._connection.post(f"/v1/organisations/{segment(id)}/demote", Vote)
+        return vote
+
+    def hand_over(self) -> Vote:
+        """Agree that all validators order together from now on; the last of them makes it so."""
+        vote: Vote = self._connection.post("/v1/zone/hand-over", Vote)
+        return vote
+
     # --- one's own entries -------------------------------------------------------------------------------------------
 
     def set_address(self, address: str) -> Recorded:
         """Register where other members reach this organisation's node: `host:port`, or "" for nowhere."""
         recorded: Recorded = self._connection.post("/v1/own/address", Recorded, {"address": address})
+        return recorded
+
+    def set_engine(self, consensus: str, node: str, address: str, proof: str) -> Recorded:
+        """Register which distributed engine this organisation runs.
+
+        Args:
+            consensus: Ed25519 key that it votes with, hex.
+            node: its node id, hex.
+            address: `host:port` where it listens to other engines.
+            proof: the consensus key's signature that it is meant for this organisation and zone, hex.
+        """
+        form = {"consensus": consensus, "node": node, "address": address, "proof": proof}
+        recorded: Recorded = self._connection.post("/v1/own/engine", Recorded, form)
         return recorded
 
     def rename(self, name: str) -> Recorded:
@@ -147,6 +175,7 @@ class Members(Session):
             if member is None or view.id != id:
                 raise ViewError("changed_view", f"the ledger has no organisation {id} as the node shows it", "id")
             keys = {key: self._get(KEYS, key) for key in member.keys}
-            check_member(view, member, keys, self._get(ZONE, ZONE_KEY), self.organisation_id)
+            engine, _ = self._find(ENGINES, id)
+            check_member(view, member, keys, engine, self._get(ZONE, ZONE_KEY), self.organisation_id)
 
         return self._checked(ORGANISATIONS, id, ask, check)

@@ -34,6 +34,7 @@ from tallystick.proofs import (
 )
 from tallystick.proofs.receipts import MAX_RECEIPT_BYTES, decode_receipt
 from tallystick.proofs.records import MAX_RECORD_PROOF_BYTES, RecordProof
+from tallystick.proofs.transactions import verify_frame
 from tallystick.proofs.trust import MAX_TRUST_BYTES
 from tallystick.sdk.connection import Connection, read, segment
 from tallystick.sdk.history import History, head_of_receipt, head_of_record
@@ -55,6 +56,9 @@ _OUTDATED = frozenset(
         "not_yet_witnessed",
     }
 )
+
+# What of an operation never changes, whatever is signed later.
+_SAME = ("chain", "height", "index", "leaf_index", "operation", "outcome", "time", "transaction")
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -258,6 +262,29 @@ class Session:
         head = head_of_receipt(decode_receipt(data), verified)
         self._history.take(head, self.prove_consistency, newest=False)
         return Receipt(data, verified)
+
+    def refresh(self, data: bytes, *, wait_s: float = 30.0) -> Receipt:
+        """Return a receipt made anew, under the newest signatures; it proves the very same as the one before.
+
+        For a receipt from before the order was handed over to all validators, which counts no more.
+
+        Args:
+            data: bytes of the receipt before.
+            wait_s: how long to wait until enough members have witnessed it.
+
+        Raises:
+            ReceiptError: the file is no receipt of this zone.
+            ViewError: the ledger says something else of this operation: keep the file, it may be evidence.
+            NotWitnessedError: too few members have witnessed it.
+        """
+        before = decode_receipt(data)
+        signed = verify_frame(before.transaction, self._trust.genesis)
+        made = self.receipt(signed.id.hex(), before.index, wait_s=wait_s)
+        after = decode_receipt(made.data)
+        for name in _SAME:
+            if getattr(before, name) != getattr(after, name):
+                raise ViewError("changed_view", f"the ledger has another {name} for this operation than the file", name)
+        return made
 
     def _wait_for_receipt(self, transaction: str, index: int, wait_s: float) -> bytes:
         path = f"/v1/receipts/{segment(transaction)}"

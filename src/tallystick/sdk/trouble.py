@@ -28,12 +28,14 @@ from tallystick.errors import (
     IntegrityError,
     NodeError,
     PeerError,
+    QueueFullError,
     RejectedError,
     StorageError,
     UsageError,
 )
 from tallystick.views import Problem, Rejection
 
+_MOST_RETRY_S = 3_600
 _KEEP = "Keep this answer: it may be evidence. Ask another member's node for the same, and tell the zone."
 
 
@@ -93,6 +95,7 @@ _BY_STATUS: dict[int, type[NodeError]] = {
     413: UsageError,
     415: UsageError,
     422: IntegrityError,
+    429: QueueFullError,
     507: StorageError,
 }
 # Statuses stand for more than one family of errors where the name tells which.
@@ -124,7 +127,10 @@ def refusal(status: int, body: bytes) -> NodeError | RejectedError:
     message = printable_line(problem.message)
     if problem.path:
         message = f"{message} (at {printable_line(problem.path)})"
-    return named(kind(message, remedy=printable_line(problem.remedy)), problem.error)
+    remedy = printable_line(problem.remedy)
+    if kind is QueueFullError:
+        return QueueFullError(message, remedy=remedy, retry_after_s=min(max(problem.retry_after_s, 1), _MOST_RETRY_S))
+    return named(kind(message, remedy=remedy), problem.error)
 
 
 def job_refusal(status: int, problem: dict[str, Any] | None) -> NodeError | RejectedError:

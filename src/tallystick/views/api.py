@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from tallystick.views.health import DiskUse, EngineHealth, Misconduct, ProcessHealth
+
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a request was refused by this node.
@@ -15,12 +17,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         message: what was wrong, one sentence.
         remedy: what to do about it.
         path: where in the request the first wrong value is, as in `$.title`.
+        retry_after_s: seconds after which it may be asked again, where that is known.
     """
 
     error: str
     message: str
     remedy: str
     path: str = ""
+    retry_after_s: int = 0
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +54,17 @@ class CoreStatus(msgspec.Struct, frozen=True, kw_only=True):
         size: operations on the history.
         root: of the history, hex.
         witnessed: size of the history that as many members have witnessed as the zone needs.
+        sealed: last block that enough of those who order have signed.
         trust_version: newest version of the trust file.
         trust_pending: versions that are not signed by enough members yet.
         waiting: transactions that wait to be ordered.
+        queues: how many of each organisation wait in this node's own queue.
         held: whether it is restored from a backup and not ordering yet.
         alarm: why it does not trust the orderer any more, or null.
+        suspicion: what a fork proof says that convicts nobody alone who orders, or too few of them; or who signs another
+            header than this copy has; or null.
+        engine: how the distributed engine does; null where this node has none.
+        misbehaviour: what validators were found guilty of, oldest first.
     """
 
     organisation: str
@@ -66,9 +76,14 @@ class CoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     witnessed: int
     trust_version: int
     trust_pending: int = 0
+    sealed: int = 0
     waiting: int = 0
+    queues: dict[str, int] = {}
     held: bool = False
     alarm: str | None = None
+    suspicion: str | None = None
+    engine: EngineHealth | None = None
+    misbehaviour: tuple[Misconduct, ...] = ()
 
 
 class Status(CoreStatus, frozen=True, kw_only=True):
@@ -81,6 +96,8 @@ class Status(CoreStatus, frozen=True, kw_only=True):
         version: of this program.
         key: id of the API key that asked.
         roles: of that key.
+        disk: what its home takes; null where that is not looked at.
+        processes: core, engine and office, as their supervisor sees them.
     """
 
     chain: str
@@ -89,6 +106,8 @@ class Status(CoreStatus, frozen=True, kw_only=True):
     version: str
     key: str
     roles: tuple[str, ...]
+    disk: DiskUse | None = None
+    processes: dict[str, ProcessHealth] = {}
 
 
 class HeardNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +141,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         needed: how many other members must witness a receipt.
         nodes: the other members' nodes.
         certificate_expires: when this node's TLS certificate ends, ms; it renews itself.
+        beginning: what an empty copy does to begin from a snapshot, or empty.
+        begun: block that this copy began from, where it does not hold the blocks before it yet; else 0.
+        older: of those, the last that has been fetched and executed.
+        older_trouble: why no more of them come, or empty.
     """
 
     port: int
@@ -131,6 +154,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     needed: int
     nodes: tuple[HeardNode, ...]
     certificate_expires: int = 0
+    beginning: str = ""
+    begun: int = 0
+    older: int = 0
+    older_trouble: str = ""
 
 
 class ConsistencyProof(msgspec.Struct, frozen=True, kw_only=True):

@@ -213,6 +213,15 @@ class MemberKey(View, kw_only=True):
     held_here: bool
 
 
+class EngineView(View, kw_only=True):
+    """The distributed engine that a member has announced: the key it votes with, its node id, where it listens."""
+
+    consensus: str
+    node: str
+    address: str
+    announced_at: int
+
+
 class MemberView(View, kw_only=True):
     """A member of the zone."""
 
@@ -228,6 +237,7 @@ class MemberView(View, kw_only=True):
     suspended_at: int | None
     keys: tuple[MemberKey, ...]
     mine: bool
+    engine: EngineView | None = None
 
 
 class ApplicationView(View, kw_only=True):

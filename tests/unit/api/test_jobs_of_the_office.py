@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
+from nacl.signing import SigningKey
 
+from tallystick.modules.organisations.possession import consensus_possession_message
 from tallystick.proofs.receipts import verify_receipt
 from tests.support.deals import DATASET, PURPOSE
 from tests.support.office_api import NodeApi
@@ -193,6 +195,37 @@ async def test_evidence(zone, api, table):
         view = await done(hospital, began)
         assert (1, ["discharges.csv"], True) == (view["count"], view["names"], view["witnessed"])
         assert [view["id"]] == [each["id"] for each in good(await hospital.get("/v1/evidence"))]
+
+
+async def test_place_among_validators(zone, api):
+    """Votes on who validates, an engine and the handover through the API; what is refused says by which rule."""
+    async with api.client() as hospital:
+        vote = good(await hospital.post(f"/v1/organisations/{UNIVERSITY}/promote"))
+        assert (UNIVERSITY, True, 1) == (vote["organisation"], vote["carried"], vote["votes"])
+        shown = good(await hospital.get(f"/v1/organisations/{UNIVERSITY}"))
+        assert (True, False, None) == (shown["validates"], shown["orders"], shown["engine"])
+        refused = await hospital.post("/v1/zone/hand-over")
+        assert "no_engine" == refused.json()["name"], refused.text
+        own = await hospital.post(f"/v1/organisations/{HOSPITAL}/demote")
+        assert own.json()["name"] in ("own_case", "orderer_stays")
+        assert "unknown_organisation" == (await hospital.post("/v1/organisations/nobody/demote")).json()["name"]
+
+        key = SigningKey.generate()
+        consensus = bytes(key.verify_key).hex()
+        message = consensus_possession_message(zone.nodes[HOSPITAL].store.chain, HOSPITAL, consensus)
+        engine = {
+            "consensus": consensus,
+            "node": "0" * 40,
+            "address": "engine.hospital.example:26656",
+            "proof": key.sign(message).signature.hex(),
+        }
+        good(await hospital.post("/v1/own/engine", json=engine))
+        shown = good(await hospital.get(f"/v1/organisations/{HOSPITAL}"))["engine"]
+        assert {name: engine[name] for name in ("address", "consensus", "node")} == {
+            name: shown[name] for name in ("address", "consensus", "node")
+        }
+        for wrong in ({"node": "0" * 39}, {"address": ""}, {"proof": "0" * 127}, {"consensus": "G" * 64}):
+            assert 422 == (await hospital.post("/v1/own/engine", json=engine | wrong)).status_code, wrong
 
 
 async def test_own_entries(zone, api):

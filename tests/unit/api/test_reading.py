@@ -6,14 +6,20 @@ import json
 import pytest
 
 from tallystick.api.jobs import MOST_RUNNING, Jobs
+from tallystick.api.metrics import METRICS
 from tallystick.errors import PeerError, UsageError
 from tallystick.merkle import verify_consistency
 from tallystick.modules.evidence.ops import RecordEvidence
 from tallystick.office.refusals import NotFoundError
 from tallystick.proofs.trust import TrustFile
+from tallystick.views import EngineHealth, Misconduct
 from tests.support.deals import DATASET, ask, offer
 from tests.support.office_api import NodeApi
 from tests.support.zones import HOSPITAL, UNIVERSITY
+
+MISCONDUCT = Misconduct(
+    kind="duplicate_vote", organisation="bank", validator="ab" * 20, height=7, found_at=9, time=1_700_000_000_000
+)
 
 
 async def record(zone, count=1):
@@ -219,8 +225,11 @@ async def test_event_stream_ends_with_its_key(zone, api):
         assert 1 == len(await stream.events(1))
 
 
+IN_TROUBLE = EngineHealth(answers=True, validators=4, reachable=2, needed=3, trouble="waiting for others: 2 of 4")
+
+
 async def test_ready_tells_the_truth(zone, api):
-    """Ready is ready: not without a core, with an alarm, held, or far behind."""
+    """Ready is ready: not without a core or an engine that decides, with an alarm, held, far behind, or a full disk."""
     async with api.client(key="") as nobody:
         assert "ready" == good(await nobody.get("/readyz"))["status"]
         for name, value, words in (
@@ -228,14 +237,45 @@ async def test_ready_tells_the_truth(zone, api):
             ("alarm", "two histories", "not trusted"),
             ("held", True, "witnesses"),
             ("behind", 101, "101 blocks"),
+            ("engine", IN_TROUBLE, "waiting for others: 2 of 4"),
+            ("free", 3 << 20, "the disk is full: 3072 KiB are left"),
         ):
             before = getattr(api, name)
             setattr(api, name, value)
             answer = await nobody.get("/readyz")
             assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
             assert words in answer.json()["troubles"][0]
-            assert 200 == (await nobody.get("/healthz")).status_code
+            assert (503 if name == "core_is_up" else 200) == (await nobody.get("/healthz")).status_code
             setattr(api, name, before)
+        api.engine = EngineHealth(answers=True, validators=4, reachable=3, needed=3)
+        assert "ready" == good(await nobody.get("/readyz"))["status"]
+
+
+async def test_alive_is_a_core_that_answers(zone, api):
+    """A node whose core says nothing does not live, whatever this process does."""
+    async with api.client(key="") as nobody:
+        assert {"status": "alive"} == good(await nobody.get("/healthz"))
+        api.core_is_up = False
+        answer = await nobody.get("/healthz")
+        assert (503, "1", {"status": "the core does not answer"}) == (
+            answer.status_code,
+            answer.headers["retry-after"],
+            answer.json(),
+        )
+
+
+async def test_status_shows_what_is_suspected_and_what_was_proved(zone, api):
+    """Suspicion, misbehaviour, disk and processes are there for whoever has a key."""
+    api.suspicion = "the bank's word stands against the hospital's"
+    api.misbehaviour = (MISCONDUCT,)
+    async with api.client("observer") as client:
+        shown = good(await client.get("/v1/status"))
+    assert api.suspicion == shown["suspicion"]
+    assert [("duplicate_vote", "bank", 7)] == [
+        (each["kind"], each["organisation"], each["height"]) for each in shown["misbehaviour"]
+    ]
+    assert (100, 7) == (shown["disk"]["ledger"], shown["disk"]["growth_a_day"])
+    assert (2, -9) == (shown["processes"]["core"]["restarts"], shown["processes"]["core"]["last_exit"])
 
 
 async def test_metrics_count_by_route_and_never_by_path(zone, api):
@@ -259,6 +299,42 @@ async def test_metrics_count_by_route_and_never_by_path(zone, api):
         assert "req-secret" not in text and "/v1/nothing" not in text
         api.core_is_up = False
         assert "tallystick_core_up 0.0" in (await client.get("/metrics")).text
+
+
+async def test_metrics_of_core_engine_disk_and_processes(zone, api):
+    """What core, supervisor and disk tell is in the numbers, by label; each name is one that the reference lists."""
+    api.engine = EngineHealth(
+        answers=True, peers=("bank",), validators=4, reachable=2, needed=3, mempool=5, mempool_bytes=99, trouble="x"
+    )
+    api.queues = {"bank": 3, "city": 1}
+    api.misbehaviour = (MISCONDUCT, MISCONDUCT)
+    api.suspicion = "somebody"
+    for seconds in (0.002, 0.002, 0.2, 99.0):
+        api.measures.observe("commit_seconds", seconds)
+    api.measures.refused("block", "wrong_previous")
+    async with api.client("observer") as client:
+        text = (await client.get("/metrics")).text
+        again = (await client.get("/metrics")).text
+    for line in (
+        'tallystick_queue_transactions{organisation="bank"} 3.0',
+        'tallystick_misbehaviour{kind="duplicate_vote",organisation="bank"} 2.0',
+        "tallystick_suspicion 1.0",
+        "tallystick_engine_in_trouble 1.0",
+        "tallystick_engine_validators_reachable 2.0",
+        "tallystick_mempool_bytes 99.0",
+        'tallystick_commit_seconds_bucket{le="0.0025"} 2.0',
+        'tallystick_commit_seconds_bucket{le="0.25"} 3.0',
+        'tallystick_commit_seconds_bucket{le="+Inf"} 4.0',
+        "tallystick_commit_seconds_count 4.0",
+        'tallystick_verification_failures_total{reason="wrong_previous",what="block"} 1.0',
+        'tallystick_disk_bytes{part="ledger"} 100.0',
+        'tallystick_process_restarts_total{process="core"} 2.0',
+        "tallystick_members_reachable 2.0",
+    ):
+        assert line in text.splitlines()
+    assert again.count("tallystick_height ") == text.count("tallystick_height ")
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert names - {"tallystick_api_requests_created", "tallystick_api_seconds_created"} == set(METRICS)
 
 
 async def test_two_applications_in_one_process(zone, api):

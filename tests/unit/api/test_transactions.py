@@ -9,6 +9,7 @@ import pytest
 from tallystick.api.transactions import Mailbox
 from tallystick.errors import PeerError
 from tallystick.modules.evidence.ops import RecordEvidence
+from tallystick.ordering.fairness import Share
 from tests.support.deals import ask, offer
 from tests.support.office_api import NodeApi
 from tests.support.offices import HOUR
@@ -236,3 +237,21 @@ async def test_both_sides_at_once(zone, api, table):
     expected = "approved" if approved.status_code == 200 else "cancelled"
     for name in (HOSPITAL, UNIVERSITY):
         assert expected == zone[name].requests.show(request.id).decision
+
+
+async def test_full_queue_is_429_with_the_time_to_come_again(zone, api):
+    """An organisation that has its share waiting is told so, alone by the header and in a list by each result."""
+    zone.engine._intake._shares._share = Share(0, 0)
+    async with api.client("service") as client:
+        answer = await client.post(PATH, content=signed(zone), headers=CBOR)
+        assert (429, "1") == (answer.status_code, answer.headers["retry-after"])
+        body = answer.json()
+        assert ("queue_full", 1) == (body["error"], body["retry_after_s"])
+        assert HOSPITAL in body["message"]
+        assert body["remedy"]
+        (result,) = (await client.post(PATH, content=packed(signed(zone)), headers=MSGPACK)).json()
+        assert (429, 1) == (result["status"], result["refused"]["retry_after_s"])
+    async with api.client("registration") as client:
+        answer = await client.post("/v1/own/name", json={"name": "Another Name"})
+        assert (429, "1", "queue_full") == (answer.status_code, answer.headers["retry-after"], answer.json()["error"])
+    assert 0 == zone.engine.state.frontier.size

@@ -185,6 +185,34 @@ class SimulatedMembers:
     def reinstate(self, id: str) -> views.Vote:
         return self._vote(id, "reinstate_organisation", "organisation_reinstated")
 
+    def promote(self, id: str) -> views.Vote:
+        vote = self._vote(id, "promote_validator", "validator_promoted")
+        self.members[id] = replace(self.members[id], validates=True)
+        return vote
+
+    def demote(self, id: str) -> views.Vote:
+        vote = self._vote(id, "demote_validator", "validator_demoted")
+        self.members[id] = replace(self.members[id], validates=False)
+        return vote
+
+    def hand_over(self) -> views.Vote:
+        agreed = sum(each.type == "hand_over" for each in self.history) + 1
+        voters = sum(each.validates for each in self.members.values())
+        recorded = self._record("hand_over", "handover_agreed")
+        return views.Vote(
+            organisation=str(self.organisation),
+            votes=agreed,
+            validators=voters,
+            carried=agreed == voters,
+            recorded=recorded,
+        )
+
+    def set_engine(self, consensus: str, node: str, address: str, proof: str) -> views.Recorded:
+        me = str(self.organisation)
+        engine = views.EngineView(consensus=consensus, node=node, address=address, announced_at=NOW)
+        self.members[me] = replace(self.members[me], engine=engine)
+        return self._record("set_engine", "engine_set", organisation=me, proof=proof)
+
     def _vote(self, id: str, type: str, event: str) -> views.Vote:
         recorded = self._record(type, event, organisation=id)
         return views.Vote(organisation=id, votes=1, validators=1, carried=True, recorded=recorded)

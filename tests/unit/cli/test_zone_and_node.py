@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.node.homes import Home
-from tallystick.node.inspection import operations_about, own_card, space_of
+from tallystick.node.inspection import operations_about, own_card
+from tallystick.views import DiskUse, EngineHealth, Misconduct, ProcessHealth
 from tests.support.market import offer
 from tests.support.recorded import RecordedZone, make_recorded_home
 from tests.unit.cli.conftest import Tally
-from tests.unit.cli.simulated_zone import HOSPITAL, UNIVERSITY, SimulatedZone
+from tests.unit.cli.simulated_zone import HOSPITAL, NOW, UNIVERSITY, SimulatedZone
 
 PASSPHRASE = "correct horse battery"
 
@@ -219,13 +220,8 @@ def _events(home: Path) -> list[dict[str, dict[str, str]]]:
         return [{"event": json.loads(body)} for (body,) in database.execute("SELECT body FROM events")]
 
 
-def test_a_home_tells_its_space_and_no_card_where_it_did_not_join(made: Path) -> None:
-    """What a home takes is counted by part; a founder has no card to compare."""
-    space = space_of(Home(made))
-
-    assert space.ledger >= (made / "ledger.db").stat().st_size
-    assert space.inbox == 0
-    assert space.free > 0
+def test_a_home_has_no_card_where_it_did_not_join(made: Path) -> None:
+    """A founder has no card to compare."""
     assert own_card(Home(made)) is None
 
 
@@ -245,7 +241,78 @@ def test_a_running_node_is_shown(running: SimulatedZone, tally: Tally) -> None:
     assert ran.next == "tally zone status"
     shown = tally("node", "status", "--json").json
     assert (shown["height"], shown["standing"]["needed"], shown["api"]) == (0, 1, "http://127.0.0.1:7070")
-    assert shown["space"]["ledger"] > 0
+    assert shown["disk"] is None
+    assert "validators:" not in ran.out
+
+
+ENGINE = EngineHealth(answers=True, height=9, peers=("bank",), validators=4, reachable=3, needed=3, mempool=2)
+
+
+def _show(
+    running: SimulatedZone, tally: Tally, monkeypatch: pytest.MonkeyPatch, **changes: object
+) -> tuple[int, dict[str, str]]:
+    """Return exit code and fields of `tally node status`, where the node says what is given."""
+    status = replace(running.status(), **changes)
+    monkeypatch.setattr(running, "status", lambda: status)
+    ran = tally("node", "status")
+    fields = (line.split(":", 1) for line in ran.out.splitlines() if ":" in line)
+    return ran.code, {name: value.strip() for name, value in fields}
+
+
+def test_a_validator_shows_its_engine_and_who_is_connected(
+    running: SimulatedZone, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no block can be made the reason is the health, and no failure of the command."""
+    code, shown = _show(running, tally, monkeypatch, role="validator", engine=ENGINE)
+    assert (0, "well", "orders together with others") == (code, shown["health"], shown["role"])
+    assert ("3 of 4 connected, 3 needed", "at block 9, 2 transactions in its mempool") == (
+        shown["validators"],
+        shown["engine"],
+    )
+
+    away = replace(ENGINE, reachable=2, trouble="waiting for others: 2 of 4 validators reachable, 3 are needed")
+    assert _show(running, tally, monkeypatch, role="validator", engine=away)[1]["health"] == away.trouble
+    silent = replace(away, answers=False, trouble="the engine does not answer")
+    assert _show(running, tally, monkeypatch, role="validator", engine=silent)[1]["engine"] == "does not answer"
+
+
+def test_misbehaviour_and_suspicion_are_shown(
+    running: SimulatedZone, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who voted twice is named with the block; who is not known by name, with the address; nothing steers a terminal."""
+    named = Misconduct(
+        kind="duplicate_vote", organisation="bank\x1b[2J", validator="ab" * 20, height=7, found_at=9, time=NOW
+    )
+    nameless = replace(named, kind="light_client_attack", organisation="", height=8)
+
+    _, shown = _show(
+        running, tally, monkeypatch, engine=ENGINE, misbehaviour=(named, nameless), suspicion="the bank says otherwise"
+    )
+
+    assert "voted twice at block 7" in shown["misbehaviour"]
+    assert f"{'ab' * 20} signed a forged header at block 8" in shown["misbehaviour"]
+    assert "\x1b" not in str(shown)
+    assert shown["suspicion"] == "the bank says otherwise"
+
+
+def test_disk_growth_and_restarts_are_shown(
+    running: SimulatedZone, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Growth is a number once it is known, and only then; a process that came back is named with how it ended."""
+    disk = DiskUse(ledger=3 << 20, log=1 << 20, engine=0, office=1 << 20, data=0, free=1 << 40)
+    _, shown = _show(running, tally, monkeypatch, disk=disk)
+    assert ("5.0 MiB: ledger 3.0 MiB, log 1.0 MiB, data 0 bytes", "not known yet") == (
+        shown["disk"],
+        shown["growth a day"],
+    )
+    assert "restarts" not in shown
+
+    processes = {"core": ProcessHealth(restarts=2, last_exit=-9, ended_at=NOW), "office": ProcessHealth()}
+    grown = replace(disk, engine=2 << 20, growth_a_day=-(3 << 10))
+    _, shown = _show(running, tally, monkeypatch, disk=grown, processes=processes)
+    assert "engine 2.0 MiB" in shown["disk"]
+    assert "-3.0 KiB" == shown["growth a day"]
+    assert shown["restarts"].startswith("core 2 (last exit -9, ")
 
 
 def test_a_node_that_lags_says_so(running: SimulatedZone, tally: Tally) -> None:

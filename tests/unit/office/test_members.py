@@ -1,11 +1,13 @@
 """Members: applications by card, admission by a fingerprint that was heard elsewhere, votes, suspension."""
 
 import pytest
+from nacl.signing import SigningKey
 
 from tallystick.codec import encode_json
 from tallystick.codec.cards import card_fingerprint
 from tallystick.dataplane.refusals import PeerBusyError
 from tallystick.errors import RejectedError, UsageError
+from tallystick.modules.organisations.possession import consensus_possession_message
 from tallystick.node.homes import make_card
 from tallystick.office import members as members_module
 from tallystick.office.refusals import CardMismatchError, NotFoundError
@@ -178,6 +180,68 @@ async def test_suspension_and_reinstatement(voters, table):
     await voters[BANK].datasets.offer(table, name="loans", title="Loans", field="finance")
 
 
+def engine_of(zone, organisation):
+    """Return what an organisation announces of an engine of its own."""
+    key = SigningKey.generate()
+    consensus = bytes(key.verify_key).hex()
+    message = consensus_possession_message(zone.nodes[organisation].store.chain, organisation, consensus)
+    return {
+        "consensus": consensus,
+        "node": consensus[:40],
+        "address": f"{organisation}.example:26656",
+        "proof": key.sign(message).signature.hex(),
+    }
+
+
+async def test_promotion_and_demotion(zone):
+    """A member gets a vote by the one vote of the orderer, loses it again, and stays a member."""
+    votes = zone[HOSPITAL].members
+    vote = await votes.promote(UNIVERSITY)
+    assert (True, 1, 1) == (vote.carried, vote.votes, vote.validators)
+    await zone.settle()
+    assert (True, False) == _place(zone[BANK].members.show(UNIVERSITY))
+    assert not (await votes.promote(BANK)).carried
+    assert (await zone[UNIVERSITY].members.promote(BANK)).carried
+    assert not (await votes.demote(UNIVERSITY)).carried
+    await zone.settle()
+    assert (await zone[BANK].members.demote(UNIVERSITY)).carried
+    await zone.settle()
+    assert ("active", False) == (
+        zone[BANK].members.show(UNIVERSITY).status,
+        zone[BANK].members.show(UNIVERSITY).validates,
+    )
+
+
+def _place(member):
+    return member.validates, member.orders
+
+
+async def test_engine_is_announced_and_shown(zone):
+    """What an organisation says of its engine is on its entry in every copy; a proof of another one is refused."""
+    said = engine_of(zone, UNIVERSITY)
+    assert zone[BANK].members.show(UNIVERSITY).engine is None
+    recorded = await zone[UNIVERSITY].own.set_engine(**said)
+    await zone.settle()
+    shown = zone[BANK].members.show(UNIVERSITY).engine
+    assert (said["consensus"], said["node"], said["address"]) == (shown.consensus, shown.node, shown.address)
+    assert recorded.height > 0
+    with pytest.raises(RejectedError) as raised:
+        await zone[BANK].own.set_engine(**engine_of(zone, UNIVERSITY))
+    assert "bad_proof" == raised.value.name
+
+
+async def test_order_is_handed_over_by_all(voters):
+    """Every validator agrees, once each has an engine; with the last one nobody orders alone any more."""
+    with pytest.raises(RejectedError) as raised:
+        await voters[HOSPITAL].members.hand_over()
+    assert "no_engine" == raised.value.name
+    for name in (HOSPITAL, UNIVERSITY, BANK):
+        await voters[name].own.set_engine(**engine_of(voters, name))
+    votes = [await voters[name].members.hand_over() for name in (HOSPITAL, UNIVERSITY, BANK)]
+    assert [(1, False), (2, False), (3, True)] == [(vote.votes, vote.carried) for vote in votes]
+    assert all(member.orders for member in voters[HOSPITAL].members.list())
+
+
 async def test_votes_that_make_no_sense(voters):
     """On oneself, on nobody, on the orderer, or against what is: refused by name."""
     for vote, name in (
@@ -185,6 +249,9 @@ async def test_votes_that_make_no_sense(voters):
         (voters[UNIVERSITY].members.suspend(HOSPITAL), {"orderer_stays"}),
         (voters[HOSPITAL].members.suspend("nobody"), {"unknown_organisation"}),
         (voters[HOSPITAL].members.reinstate(BANK), {"not_suspended"}),
+        (voters[HOSPITAL].members.promote(BANK), {"already_validator"}),
+        (voters[HOSPITAL].members.demote("nobody"), {"unknown_organisation"}),
+        (voters[UNIVERSITY].members.demote(HOSPITAL), {"orderer_stays"}),
     ):
         with pytest.raises(RejectedError) as raised:
             await vote

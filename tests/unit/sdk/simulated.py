@@ -18,7 +18,8 @@ from tallystick.dataplane import take_fingerprint
 from tallystick.ledger import Ledger, NotYetWitnessedError
 from tallystick.merkle import TileReader, consistency_path, state_key
 from tallystick.modules.deliveries.ops import RecordDeliveryReceived
-from tallystick.modules.organisations.queries import find_organisation, get_zone, keys_of
+from tallystick.modules.organisations.queries import find_engine, find_organisation, get_zone, keys_of
+from tallystick.modules.organisations.records import Engine
 from tallystick.office.commitments import commitments_in
 from tallystick.office.describing import agreement_view, dataset_view, delivery_view, request_view
 from tallystick.proofs import Cosignature, build_record_proof, decode_header, sign_header
@@ -28,6 +29,7 @@ from tallystick.views import (
     ConsistencyProof,
     Contents,
     DeliveredFile,
+    EngineView,
     FetchedDelivery,
     Job,
     MemberKey,
@@ -209,6 +211,7 @@ class SimulatedNode:
                 for key, each in keys_of(state, name)
             ),
             mine=name == self.organisation,
+            engine=_engine_view(find_engine(state, name)),
         )
 
     # --- proofs ------------------------------------------------------------------------------------------------------
@@ -244,7 +247,7 @@ class SimulatedNode:
             history_root=last.history_root,
             size=last.size,
             header=header,
-            header_signatures=[sign_header(header, self.zone.orderer, self.zone.system(self.zone.orderer))],
+            header_signatures=[sign_header(header, name, self.zone.system(name)) for name in self.zone.ordering],
             cosignatures=[
                 Cosignature(organisation=name, signature=signature.hex(), time=time_s)
                 for name, time_s, signature in store.cosignatures(last.size)
@@ -327,6 +330,14 @@ def _sha256(data: bytes) -> bytes:
     return sha256(data)
 
 
+def _engine_view(engine: Engine | None) -> EngineView | None:
+    if engine is None:
+        return None
+    return EngineView(
+        consensus=engine.consensus, node=engine.node, address=engine.address, announced_at=engine.announced_at
+    )
+
+
 def a_market(folder: Path, data: Path | None = None) -> tuple[SimulatedNode, dict[str, str]]:
     """Return the university's node in a zone with a dataset, an agreement and a delivery, and their ids.
 
@@ -335,6 +346,7 @@ def a_market(folder: Path, data: Path | None = None) -> tuple[SimulatedNode, dic
         data: what the dataset is; without, a fingerprint of nothing.
     """
     zone = RecordedZone(folder)
+    zone.run(HOSPITAL, zone.engine(HOSPITAL))
     node = SimulatedNode(zone, data=data)
     changes: dict[str, Any] = {}
     if data is not None:

@@ -9,7 +9,16 @@ import httpx
 import msgspec
 import pytest
 
-from tallystick.errors import AccessError, IntegrityError, NodeError, PeerError, RejectedError, StorageError, UsageError
+from tallystick.errors import (
+    AccessError,
+    IntegrityError,
+    NodeError,
+    PeerError,
+    QueueFullError,
+    RejectedError,
+    StorageError,
+    UsageError,
+)
 from tallystick.sdk.connection import Connection, Refusing, dataset_path, segment
 from tallystick.sdk.trouble import NotFoundError, NotWitnessedError
 from tallystick.views import Job, Recorded
@@ -155,6 +164,7 @@ def test_an_answer_without_end_is_cut() -> None:
         (413, "too_large", UsageError),
         (422, "malformed", UsageError),
         (422, "note_mismatch", IntegrityError),
+        (429, "queue_full", QueueFullError),
         (503, "storage", StorageError),
         (503, "notyetwitnessed", NotWitnessedError),
         (507, "disk_full", StorageError),

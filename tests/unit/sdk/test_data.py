@@ -61,7 +61,7 @@ def test_a_receipt_tells_another_file(tmp_path: Path) -> None:
     with node.connect() as zone:
         path = zone.fetch(ids["dataset"], tmp_path / "here").path
         receipt = zone.receipt(_received(node))
-        request = zone.receipt(node.zone.store.query("SELECT lower(hex(id)) FROM transactions WHERE seq = 2")[0][0])
+        request = zone.receipt(node.zone.store.query("SELECT lower(hex(id)) FROM transactions WHERE seq = 3")[0][0])
     moved = path.rename(tmp_path / "renamed.csv")
 
     with pytest.raises(UsageError, match="salt"):

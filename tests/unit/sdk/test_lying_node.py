@@ -20,6 +20,7 @@ from tests.support.zones import BANK, HOSPITAL, UNIVERSITY
 from tests.unit.sdk.simulated import SimulatedNode, a_market
 
 # What only the node knows, and what is checked through something else that is in this list of no view.
+ENGINE = {"consensus": "11" * 32, "node": "22" * 20, "address": "engine.example:26656", "announced_at": 1}
 LOCAL = {"recorded", "path", "transfer", "bytes_done", "error", "id"}
 
 
@@ -84,6 +85,22 @@ def test_a_changed_field_is_named(market: tuple[SimulatedNode, dict[str, str]], 
     assert caught.value.field in {field, "policy" if field == "terms" else field}
     assert "changed_view" == caught.value.reason
     assert node.slept
+
+
+@pytest.mark.parametrize("lie", [None, {"address": "elsewhere.example:26656"}])
+def test_an_engine_that_was_not_announced_is_refused(
+    market: tuple[SimulatedNode, dict[str, str]], lie: dict[str, str] | None
+) -> None:
+    """A node that hides a member's engine, or says that it listens elsewhere, is caught; one that nobody has, too."""
+    node, _ = market
+    node.lies.clear()
+    node.lie(f"/v1/organisations/{HOSPITAL}", lambda view: {**view, "engine": lie and {**view["engine"], **lie}})
+    node.lie(f"/v1/organisations/{BANK}", lambda view: {**view, "engine": ENGINE})
+
+    for name in (HOSPITAL, BANK):
+        with node.connect() as zone, pytest.raises(ViewError) as caught:
+            zone.organisation(name)
+        assert ("changed_view", "engine") == (caught.value.reason, caught.value.field)
 
 
 @pytest.mark.parametrize("kind", [AgreementView, DeliveryView])

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from tallystick.api.routes import ALL
 from tallystick.api.routing import read_query
-from tallystick.errors import NodeError, PeerError, RejectedError
+from tallystick.errors import NodeError, PeerError, QueueFullError, RejectedError
 from tallystick.sdk import Zone
 from tallystick.sdk.following import MAX_BULK, MAX_BULK_BYTES
 from tallystick.views import EventView, SubmittedView
@@ -58,6 +58,10 @@ CALLS: dict[str, Callable[[Zone], Any]] = {
     "admit": lambda zone: zone.admit("harbour-bank", "4hpy7"),
     "suspend": lambda zone: zone.suspend("harbour-bank"),
     "reinstate": lambda zone: zone.reinstate("harbour-bank"),
+    "promote": lambda zone: zone.promote("harbour-bank"),
+    "demote": lambda zone: zone.demote("harbour-bank"),
+    "hand_over": lambda zone: zone.hand_over(),
+    "set_engine": lambda zone: zone.set_engine("00" * 32, "00" * 20, "engine.example:26656", "00" * 64),
     "set_address": lambda zone: zone.set_address("node.example:1"),
     "rename": lambda zone: zone.rename("Bank"),
     "add_key": lambda zone: zone.add_key("service"),
@@ -203,3 +207,28 @@ def test_events_are_followed(node: SimulatedNode) -> None:
 
     assert 4 == found[-1].sequence
     assert "after=3" in asked[2] and "wait=20" in asked[2]
+
+
+def test_full_queue_is_waited_for(node: SimulatedNode) -> None:
+    """Those that the organisation's queue had no room for are handed in again after the time that the node asks for."""
+    lists: list[list[bytes]] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        batch = msgspec.msgpack.decode(request.content, type=list[bytes])
+        lists.append(batch)
+        full = {"error": "queue_full", "message": "m", "remedy": "r", "retry_after_s": 3}
+        answers: list[dict[str, Any]] = [{"id": "00", "height": 1, "first_leaf": 0, "outcomes": []} for _ in batch]
+        if b"never" in batch:
+            answers[batch.index(b"never")] = {"status": 429, "refused": full}
+        if len(lists) == 1:
+            answers[1] = {"status": 429, "refused": full}
+        return httpx.Response(200, content=msgspec.json.encode(answers))
+
+    with node.connect(timeout_s=10) as zone:
+        zone._connection._client._transport = httpx.MockTransport(serve)
+        results = zone.submit([b"a", b"b", b"never"])
+
+    assert [[b"a", b"b", b"never"], [b"b", b"never"], [b"never"], [b"never"]] == lists
+    assert [3, 3, 3] == node.slept
+    assert [True, True, False] == [isinstance(result, SubmittedView) for result in results]
+    assert isinstance(results[2], QueueFullError) and 3 == results[2].retry_after_s

@@ -51,6 +51,15 @@ class KeyToRevoke(Form):
     key: Hash
 
 
+class Engine(Form):
+    """The distributed engine that this organisation runs; `proof` is its consensus key's signature (`set_engine`)."""
+
+    consensus: Hash
+    node: Annotated[str, msgspec.Meta(min_length=40, max_length=40, pattern="^[0-9a-f]*" + END)]
+    address: Annotated[Address, msgspec.Meta(min_length=1)]
+    proof: Annotated[str, msgspec.Meta(min_length=128, max_length=128, pattern="^[0-9a-f]*" + END)]
+
+
 class NameChange(Form):
     """How people call this organisation."""
 
@@ -81,6 +90,30 @@ async def reinstate_organisation(call: Call) -> object:
     """Vote to reinstate a suspended member."""
     call.need_scope("*")
     return await settle(call.office.members.reinstate(call.path["organisation"]))
+
+
+@routes.add("POST", "/v1/organisations/{organisation}/promote", returns=Vote, roles=REGISTRATION, missing=True)
+async def promote_validator(call: Call) -> object:
+    """Vote to make a member a validator."""
+    call.need_scope("*")
+    return await settle(call.office.members.promote(call.path["organisation"]))
+
+
+@routes.add("POST", "/v1/organisations/{organisation}/demote", returns=Vote, roles=REGISTRATION, missing=True)
+async def demote_validator(call: Call) -> object:
+    """Vote to take a member out of the validators; it stays a member."""
+    call.need_scope("*")
+    return await settle(call.office.members.demote(call.path["organisation"]))
+
+
+@routes.add("POST", "/v1/zone/hand-over", returns=Vote, roles=REGISTRATION)
+async def hand_over(call: Call) -> object:
+    """Agree that all validators order together from now on.
+
+    Where one organisation orders alone; the last validator that agrees makes it so.
+    """
+    call.need_scope("*")
+    return await settle(call.office.members.hand_over())
 
 
 @routes.add("GET", "/v1/applications", returns=tuple[ApplicationView, ...])
@@ -118,6 +151,28 @@ async def set_address(call: Call) -> object:
     """Register where other members reach this organisation's node."""
     call.need_scope("*")
     return await settle(call.office.own.set_address(call.body.address))
+
+
+@routes.add(
+    "POST",
+    "/v1/own/engine",
+    returns=Recorded,
+    roles=("system",),
+    body=Engine,
+    example={
+        "consensus": "0" * 64,
+        "node": "0" * 40,
+        "address": "node.hospital.example:26656",
+        "proof": "0" * 128,
+    },
+)
+async def set_engine(call: Call) -> object:
+    """Register which distributed engine this organisation runs."""
+    call.need_scope("*")
+    form = call.body
+    return await settle(
+        call.office.own.set_engine(consensus=form.consensus, node=form.node, address=form.address, proof=form.proof)
+    )
 
 
 @routes.add(

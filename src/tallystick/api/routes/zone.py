@@ -34,6 +34,8 @@ async def get_status(call: Call) -> Status:
         copy_height=services.ledger.head()[0],
         lag=services.lag(),
         version=services.version,
+        disk=None if services.disk is None else await services.disk(),
+        processes=dict(services.processes()),
         key=call.principal.id,
         roles=call.principal.roles,
     )
