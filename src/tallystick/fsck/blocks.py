@@ -9,11 +9,12 @@ the one before, so the next header with a quorum speaks for it, and at the end t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from tallystick.codec import MalformedError, encode_json
 from tallystick.errors import TallystickError
+from tallystick.fsck.began import Began
 from tallystick.fsck.membership import MembershipReader, Succession
 from tallystick.fsck.replayed import Replayed
 from tallystick.fsck.report import Cell, Notes, Progress, damage, is_same
@@ -31,7 +32,8 @@ from tallystick.machine import (
     decode_transaction,
     execute_block,
 )
-from tallystick.merkle import Frontier, leaf_hash
+from tallystick.machine.parameters import ACCEPTED
+from tallystick.merkle import Frontier, TileBuilder, leaf_hash
 from tallystick.proofs.headers import (
     Header,
     check_signatures,
@@ -95,6 +97,34 @@ class Replay:
         self._operations = Rows(file.rows("operations"))
         self._events = Rows(file.rows("events"))
         self._place = ""
+        self._first_known = 0
+
+    def begin(self, began: Began) -> None:
+        """Begin behind a block instead of the genesis; `replayed` and `succession` are of that block already."""
+        base, beginning, notes = began.base, began.beginning, self._notes
+        state = self.state
+        state.height, state.time = beginning.height, beginning.time
+        state.frontier = TileBuilder.from_edge(beginning.edge).frontier()
+        for key, value in self.replayed.scan(ACCEPTED.name):
+            record = ACCEPTED.decode(value)
+            ids = tuple(bytes.fromhex(item) for item in record.ids)
+            state.accepted_blocks.append((int(key), record.expires, ids))
+            state.accepted.update(ids)
+        self._previous = header_hash(decode_header(beginning.head.header))
+        self._first_known = base.size
+        for head in reversed(beginning.before):
+            if head.size < base.size:
+                self.replayed.add_moment(head.size, head.history_root, decode_header(head.header).height)
+        self.replayed.add_moment(base.size, beginning.head.history_root, base.height)
+        # Older blocks that are being put in are counted from below; nothing is said of them before all are there.
+        self._blocks = Rows(_beyond(self._file, "blocks", base.height))
+        self._transactions = Rows(_beyond(self._file, "transactions", base.transactions))
+        self._operations = Rows(_beyond(self._file, "operations", base.size - 1))
+        self._events = Rows(_beyond(self._file, "events", base.events))
+        notes.begun = notes.blocks = notes.sealed = base.height
+        notes.transactions, notes.operations, notes.events = base.transactions, base.size, base.events
+        if self._log is not None:
+            self._log.begin(beginning.edge)
 
     def run(self, progress: Progress | None) -> None:
         """Replay everything.
@@ -104,7 +134,8 @@ class Replay:
         """
         notes = self._notes
         total = self._file.last_height()
-        self.replayed.add_moment(0, self.state.frontier.root(), 0)
+        if not notes.begun:
+            self.replayed.add_moment(0, self.state.frontier.root(), 0)
         while group := self._read_group():
             self._verify(group)
             for block in group:
@@ -180,7 +211,12 @@ class Replay:
                 self._log.take(result.leaves)
         if any(collection in self._membership.collections for collection, _, _ in result.writes):
             try:
-                self.succession.follow(self._membership.read(State(self.replayed)), height=height, size=result.size)
+                self.succession.follow(
+                    self._membership.read(State(self.replayed)),
+                    height=height,
+                    size=result.size,
+                    history_root=result.history_root,
+                )
             except (TallystickError, LookupError, ValueError) as error:
                 raise damage(f"block {height}", f"after it nobody can speak for the zone: {error}") from None
         notes.blocks = height
@@ -282,6 +318,8 @@ class Replay:
             self._same("transactions", row[0], "organisation", item.payload.organisation, row[3])
             seen = item.payload.seen
             moment = self.replayed.find_moment(seen.size)
+            if moment is None and seen.size < self._first_known:
+                continue
             if moment is None or moment.root.hex() != seen.root:
                 raise damage(
                     self._cell("transactions", row[0], "bytes"),
@@ -381,3 +419,10 @@ class Replay:
     def _same(self, table: str, row: Cell, column: str, expected: Cell, found: Cell) -> None:
         if not is_same(expected, found):
             raise damage(self._cell(table, row, column), "not what replay gives", expected, found)
+
+
+def _beyond(file: LedgerFile, table: str, last: int) -> Iterator[Row]:
+    """Yield the rows of a table whose number is above one."""
+    for row in file.rows(table):
+        if not isinstance(row[0], int) or row[0] > last:
+            yield row

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
 
 from tallystick.codec import MalformedError, decode_json, sha256
 from tallystick.errors import TallystickError
+from tallystick.fsck.began import SnapshotReader, check_meta, read_began
 from tallystick.fsck.blocks import Replay
 from tallystick.fsck.membership import ORGANISATIONS, MembershipReader, Succession
 from tallystick.fsck.replayed import Replayed
@@ -30,6 +32,7 @@ from tallystick.fsck.wal import find_damage
 from tallystick.machine import Rulebook, State
 from tallystick.proofs.headers import decode_header
 from tallystick.proofs.trust import TrustFile
+from tallystick.store.base import BASE_ROWS, BEGAN
 from tallystick.store.schema import FORMAT_VERSION
 
 GenesisRecords = Callable[[bytes], list[tuple[str, str, bytes]]]
@@ -58,6 +61,7 @@ def check_home(
     progress: Progress | None = None,
     *,
     membership: MembershipReader = ORGANISATIONS,
+    snapshot: SnapshotReader | None = None,
 ) -> Report:
     """Check a node's home, or a copy of a `ledger.db` alone; never raises on what is in them.
 
@@ -67,13 +71,14 @@ def check_home(
         genesis_records: gives the records of a genesis; raises on what is none.
         progress: told of blocks replayed, and of all.
         membership: reads from a state who speaks for the zone.
+        snapshot: reads the snapshot that a copy began from, as long as older blocks are missing.
 
     Returns:
         what was found; `ok` is true only if all of it was looked at and holds.
     """
     notes = Notes()
     try:
-        _Check(home, rulebook, genesis_records, membership, notes).run(progress)
+        _Check(home, rulebook, genesis_records, membership, notes, snapshot).run(progress)
     except DamageError as error:
         notes.add(error.finding)
         notes.complete = False
@@ -93,6 +98,7 @@ class _Check:
         genesis_records: GenesisRecords,
         membership: MembershipReader,
         notes: Notes,
+        snapshot: SnapshotReader | None,
     ) -> None:
         alone = home.is_file()
         self.path = home if alone else home / "ledger.db"
@@ -101,6 +107,8 @@ class _Check:
         self.genesis_records = genesis_records
         self.membership = membership
         self.notes = notes
+        self.snapshot = snapshot
+        self.extra: dict[Cell, Cell] = {}
 
     def run(self, progress: Progress | None) -> None:
         """Check everything.
@@ -148,6 +156,11 @@ class _Check:
         try:
             succession = self._founders(chain, sha256(genesis), replayed)
             self._check_genesis(file, genesis, chain, succession, trust)
+            began = read_began(file, self.extra, self.home, self.snapshot, succession)
+            if began is not None:
+                replayed.close()
+                replayed = Replayed(began.records)
+                succession.skip_to(began.trust)
             replay = Replay(
                 file,
                 self.rulebook,
@@ -160,6 +173,8 @@ class _Check:
                 notes=notes,
             )
             notes.records = len(replayed)
+            if began is not None:
+                replay.begin(began)
             replay.run(progress)
             self._after_replay(file, replay, trust, log)
         finally:
@@ -169,7 +184,7 @@ class _Check:
         """Check what can be judged once the whole history is known; each part stands alone."""
         notes, replayed, succession = self.notes, replay.replayed, replay.succession
         parts: tuple[Callable[[], object], ...] = (
-            lambda: _check_records(file, replayed, notes),
+            lambda: _check_records(file, replayed, notes, renumbered=BEGAN in self.extra and not notes.begun),
             lambda: check_trust(file, succession, replay.state.height, notes),
             lambda: check_checkpoints(file, succession, replayed, notes),
             lambda: check_cosignatures(file, succession, replayed, notes),
@@ -194,19 +209,20 @@ class _Check:
             DamageError: one is missing, or the format is another.
         """
         found = {}
-        extra = []
+        extra: dict[Cell, Cell] = {}
         for name, value in file.rows("meta"):
             if name in ("format", "chain", "genesis") and isinstance(name, str):
                 if not isinstance(value, str):
                     raise damage(f"meta row {name}: column value", "not a text")
                 found[name] = value
             else:
-                extra.append(name)
+                extra[name] = value
         for name in ("format", "chain", "genesis"):
             if name not in found:
-                raise damage(f"meta row {name}: column name", "it is missing", name, extra[0] if extra else None)
-        if extra:
-            self.notes.say(f"meta row {extra[0]!a}: column name", "a ledger has no such row")
+                odd = next((each for each in extra if each not in BASE_ROWS), None)
+                raise damage(f"meta row {name}: column name", "it is missing", name, odd)
+        check_meta(extra, self.notes)
+        self.extra = extra
         if found["format"] != str(FORMAT_VERSION):
             raise damage("meta row format: column value", "another format", str(FORMAT_VERSION), found["format"])
         return found
@@ -264,8 +280,18 @@ class _Check:
                     self.notes.add(Finding(f"invariants of {module.name}", "", "", sentence))
 
 
-def _check_records(file: LedgerFile, replayed: Replayed, notes: Notes) -> None:
-    """Compare the records of the file with those of replay, row by row, both ways."""
+def _check_records(file: LedgerFile, replayed: Replayed, notes: Notes, *, renumbered: bool = False) -> None:
+    """Compare the records of the file with those of replay, row by row, both ways.
+
+    Args:
+        file: the ledger.
+        replayed: what replay gives.
+        notes: takes what is found.
+        renumbered: the rows of a copy that began from a snapshot have numbers of their own; they are compared by place.
+    """
+    if renumbered:
+        _check_records_by_place(file, replayed, notes)
+        return
     rows = file.rows("records")
     found = next(rows, None)
     for number, *rest in replayed.rows():
@@ -284,6 +310,17 @@ def _check_records(file: LedgerFile, replayed: Replayed, notes: Notes) -> None:
     while found is not None and notes.complete:
         notes.say(f"records row {found[0]!a}: column id", "replay gives no such row")
         found = next(rows, None)
+
+
+def _check_records_by_place(file: LedgerFile, replayed: Replayed, notes: Notes) -> None:
+    statement = "SELECT collection, key, value FROM records NOT INDEXED ORDER BY collection, key"
+    rows = file.select("records", statement)
+    for expected, found in zip_longest(replayed.sorted_rows(), rows):
+        if expected is None or found is None or not all(map(is_same, expected, found)):
+            collection, key = (expected if expected is not None else found)[:2]
+            notes.say(f"records ({collection!s}/{key!s})", "not what replay gives")
+            if expected is None or found is None or expected[:2] != found[:2]:
+                return
 
 
 def _check_log(

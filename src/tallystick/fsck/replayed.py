@@ -109,6 +109,10 @@ class Replayed:
         """Yield (row number, collection, key, value) of all records, by row number."""
         yield from self._connection.execute("SELECT id, collection, key, value FROM records ORDER BY id")
 
+    def sorted_rows(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (collection, key, value) of all records, by collection and key."""
+        yield from self._connection.execute("SELECT collection, key, value FROM records ORDER BY collection, key")
+
     def __len__(self) -> int:
         return len(self.tree)
 

@@ -50,6 +50,8 @@ class Report:
         operations: in the history after those blocks.
         events: that those blocks caused.
         records: in the state after those blocks.
+        begun: height of the block that this copy began from, where what was before is not held yet; else 0. Nothing was
+            looked at up to there, and the counts begin with what was before.
         sealed: height of the newest of those blocks that more than two thirds of those who order have signed; all before
             it stand with it.
     """
@@ -62,6 +64,7 @@ class Report:
     events: int
     records: int
     sealed: int
+    begun: int = 0
 
     @property
     def ok(self) -> bool:
@@ -94,6 +97,7 @@ class Notes:
     events: int = 0
     records: int = 0
     sealed: int = 0
+    begun: int = 0
 
     def add(self, finding: Finding) -> None:
         """Note a finding; beyond the limit they are only known to be there."""
@@ -117,6 +121,7 @@ class Notes:
             self.events,
             self.records,
             self.sealed,
+            self.begun,
         )
 
 

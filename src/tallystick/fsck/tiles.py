@@ -14,7 +14,7 @@ from tallystick.codec import MalformedError
 from tallystick.fsck.membership import Succession
 from tallystick.fsck.replayed import Replayed
 from tallystick.fsck.report import Notes, difference
-from tallystick.merkle import TILE_WIDTH, Tile, encode_entries, leaf_hash, root_from_hashes
+from tallystick.merkle import TILE_WIDTH, Edge, Tile, encode_entries, leaf_hash, root_from_hashes
 from tallystick.merkle.tiles import ENTRIES, TILE_LEVELS
 from tallystick.proofs.checkpoints import parse_checkpoint, parse_note, verify_checkpoint
 from tallystick.store.tilelog import CHECKPOINT
@@ -49,6 +49,12 @@ class LogChecker:
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint file."""
         return self._checkpoint is not None
+
+    def begin(self, edge: Edge) -> None:
+        """Begin behind leaves that are not there: of what was full before them, nothing is looked at."""
+        self._entries = list(edge.entries)
+        self._levels = [list(level) for level in edge.levels]
+        self._counts = [edge.size >> (TILE_LEVELS * (level + 1)) for level in range(len(edge.levels))]
 
     def take(self, leaves: Iterable[bytes]) -> None:
         """Take the data of further leaves."""
