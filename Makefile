@@ -14,16 +14,18 @@ PIP_LOCKED := $(PIP) install --require-hashes
 PIP_PROJECT := $(PIP) install --no-build-isolation --no-deps --editable .
 UV_COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate pyproject.toml --group build
-# How many tests run at once. Heavy ones share a group (pytest.mark.xdist_group) and so never run beside each other.
+# How many tests run at once; those of one file run one after the other, in its order.
 WORKERS ?= 2
 TESTS ?= tests
-PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile
 DEMO_ARGS ?=
+SOAK_ROUNDS ?= 100
+FAULTS_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check bench lint format types imports determinism docs docs-check leaks components lock clean
+.PHONY: help setup demo test soak faults check bench bench-network lint format types imports determinism docs docs-check leaks components lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,10 +38,19 @@ demo: $(NODE_READY) ## share real data between four organisations, and catch thr
 test: $(DEV_READY) components ## run the tests; TESTS=tests/unit for a part of them
 	$(PYTEST) $(TESTS)
 
+soak: $(DEV_READY) components ## the fault tests, one after the other, at a hundred rounds each: an hour or more
+	TALLY_FAULT_ROUNDS=$(SOAK_ROUNDS) $(BIN)/python -m pytest -q -p no:cacheprovider tests/fault
+
+faults: $(DEV_READY) components ## run the fault tests and write their table; FAULTS_ARGS=RECORD where a run recorded already
+	$(BIN)/python -m tools.write_faults $(FAULTS_ARGS)
+
 check: lint types imports determinism docs-check leaks test ## everything that must hold before a change lands
 
 bench: $(DEV_READY) components ## measure, as shares of ceilings found in the same run
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-network: $(DEV_READY) components ## measure whole networks: validators from 1 to 10, copies up to 100; half an hour or more
+	$(BIN)/python -m bench --network $(BENCH_ARGS)
 
 lint: $(DEV_READY) ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@
 - Every generated page of docs/reference is what its generator makes today; `--write` brings it up to date.
 - Every module's README, its specification, names each of its collections, operations, events and rejection numbers.
 - Every Python block that opens with `# runnable` runs.
+- The table of faults names the faults that the suite knows, each of which has a scene.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from tools import generate_cli_reference, generate_configuration_reference, generate_errors_reference
+from tools import (
+    generate_cli_reference,
+    generate_configuration_reference,
+    generate_errors_reference,
+    generate_metrics_reference,
+)
 from tools.tracked import ROOT, project_files
+from tools.write_faults import check_faults
 
 EXAMPLE_TIMEOUT_S = 120
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})\s*([\w+-]*)")
@@ -54,6 +61,7 @@ GENERATED: dict[str, Callable[[], str]] = {
         generate_configuration_reference.generate, "tools/generate_configuration_reference.py"
     ),
     "docs/reference/errors.md": _marked(generate_errors_reference.generate, "tools/generate_errors_reference.py"),
+    "docs/reference/metrics.md": _marked(generate_metrics_reference.generate, "tools/generate_metrics_reference.py"),
     "docs/reference/ledger-tables.md": _marked(_ledger_tables, "tallystick.store.schema"),
     "docs/reference/openapi.json": _openapi,
 }
@@ -241,6 +249,7 @@ def main(arguments: Sequence[str]) -> int:
     problems += check_links(pages, ROOT)
     problems += check_module_readmes(ROOT)
     problems += run_examples(pages, ROOT)
+    problems += check_faults()
     for problem in problems:
         print(problem)
     print(f"docs: {len(problems)} problems" if problems else f"docs: {len(pages)} pages hold")

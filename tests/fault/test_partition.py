@@ -7,18 +7,21 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tallystick.node import network
-from tests.fault.test_validators import assert_same_everywhere, is_still, on_disk
 from tests.support.components import require
+from tests.support.copies import assert_same_everywhere, compare, is_still, on_disk
+from tests.support.faults import record_fault
 from tests.support.namespaces import Machine, two_networks
 from tests.support.networks import nodes_of
 from tests.support.nodes import wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+CUTS = max(1, int(os.environ.get("TALLY_FAULT_ROUNDS", "12")) // 12)
 TALLY = f"{sys.executable} -m tallystick.cli"
 SOURCES = str(Path(__file__).parents[2] / "src")
 
@@ -103,17 +106,23 @@ def test_partition_two_and_two(sides):
         for (name, _), (_, other) in zip(places, reversed(places), strict=True):
             subprocess.run([ip, "-n", name, "route", verb, "blackhole", f"{other}/32"], check=True)
 
-    cut("add")
-    wait_for(lambda: all(is_still(node) for node in nodes), "both sides to come to rest")
-    before = [on_disk(node) for node in nodes]
-    assert [None, None] == [recorded(side, 15) for side in (left, right)]
-    assert before == [on_disk(node) for node in nodes]
+    healed = []
+    for _ in range(CUTS):
+        cut("add")
+        wait_for(lambda: all(is_still(node) for node in nodes), "both sides to come to rest")
+        before = [on_disk(node) for node in nodes]
+        assert [None, None] == [recorded(side, 15) for side in (left, right)]
+        assert before == [on_disk(node) for node in nodes]
 
-    cut("delete")
-    for side in (left, right):
-        wait_for(lambda side=side: recorded(side, 30), "the healed network to record", 150)
+        cut("delete")
+        began = time.monotonic()
+        wait_for(lambda: recorded(left, 30), "the healed network to record", 150)
+        healed.append(time.monotonic() - began)
+        wait_for(lambda: recorded(right, 30), "the other side to record", 150)
     wait_for(lambda: all(is_still(node) for node in nodes), "all to come to rest", 120)
     wait_for(lambda: 1 == len({on_disk(node) for node in nodes}), "all copies to be the same", 120)
     for side in (left, right):
         side.stop()
+    found = compare(nodes, acknowledged)
+    record_fault("partition", tried=CUTS, lost=found.lost, forked=found.forked, recovery_s=healed)
     assert_same_everywhere(nodes, acknowledged)

@@ -1,174 +1,112 @@
 """Four validators under faults: nothing acknowledged is lost, no two copies differ, and work goes on by itself.
 
 Parts of nodes are killed at random moments under load: the core, which is the engine's application; the engine; both
-at once. Then validators go down one after the other. `TALLY_FAULT_ROUNDS` asks for more or fewer kills.
+at once. Then validators go down one after the other, and one comes back far behind. `TALLY_FAULT_ROUNDS` asks for more
+or fewer kills, and for a longer way behind.
 """
 
 import os
 import random
-import secrets
-import threading
 import time
+from contextlib import contextmanager
 
-import httpx
 import pytest
 
-from tallystick.machine import build_transaction
-from tallystick.merkle import EMPTY_ROOT
-from tallystick.modules import rulebook
-from tallystick.modules.evidence.ops.record_evidence import RecordEvidence
 from tallystick.node import network
-from tallystick.node.inspection import check
-from tallystick.proofs.headers import decode_header, decode_signatures, quorum
-from tallystick.store import LedgerStore
+from tests.support.copies import assert_same_everywhere, compare, is_sealed, is_still, on_disk
+from tests.support.faults import record_fault
 from tests.support.networks import running_network, wait_until_ready
 from tests.support.nodes import wait_for
+from tests.support.submitting import Submitter
 
 pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
 ROUNDS = int(os.environ.get("TALLY_FAULT_ROUNDS", "12"))
 SEED = 20_240_717
 LONGEST_PAUSE = 3.0
 HEAL_SECONDS = 120.0
-VICTIMS = (("core_main",), ("cometbft",), ("core_main", "cometbft"))
-CBOR = {"Content-Type": "application/cbor"}
+VICTIMS = {
+    "kill-application": ("core_main",),
+    "kill-engine": ("cometbft",),
+    "kill-both": ("core_main", "cometbft"),
+}
+# Healing is waited for after every so many kills, so that the others meet a network that is still healing.
+LOOK_EVERY = 4
+BLOCKS_BEHIND = 5 * ROUNDS
 
 
-class Submitter(threading.Thread):
-    """Records one piece of evidence after the other at one node, as a patient client does whose node may die.
-
-    Attributes:
-        acknowledged: (height, leaf) of what the node said to be recorded, by transaction id.
-        refused: answers that no fault explains.
-    """
-
-    def __init__(self, node):
-        super().__init__(daemon=True)
-        self.node = node
-        self.acknowledged = {}
-        self.refused = []
-        self.ended = threading.Event()
-        self.signer = node.keys().signer("service")
-        store = LedgerStore(node.home.ledger_path, rulebook(), read_only=True)
-        self.genesis = store.genesis_hash
-        store.close()
-
-    def transaction(self):
-        return build_transaction(
-            [RecordEvidence(root=secrets.token_hex(32), count=1)],
-            organisation=self.node.organisation,
-            key=self.signer.public_key,
-            sign=self.signer.sign,
-            external_aad=self.genesis,
-            expires=time.time_ns() // 1_000_000 + 1_800_000,
-            nonce=secrets.token_hex(16),
-            seen_size=0,
-            seen_root=EMPTY_ROOT,
-        )
-
-    def run(self):
-        raw = self.transaction()
-        while not self.ended.is_set():
-            try:
-                operator = self.node.operator()
-                headers = {"Authorization": f"Bearer {operator.key}", **CBOR}
-                with httpx.Client(base_url=operator.url, headers=headers, trust_env=False, timeout=20) as http:
-                    while not self.ended.is_set():
-                        raw = self.submit(http, raw)
-            except (OSError, httpx.TransportError):
-                time.sleep(0.05)
-
-    def submit(self, http, raw):
-        """Send the same bytes until it is known what became of them; return what is to be sent next."""
-        answer = http.post("/v1/transactions", content=raw)
-        body = answer.json()
-        if answer.status_code == 200:
-            assert [{"code": 0}] == body["outcomes"]
-            self.acknowledged[body["id"]] = (body["height"], body["first_leaf"])
-            return self.transaction()
-        if body.get("name") == "repeated":
-            # An earlier answer was lost with the process that gave it.
-            return self.transaction()
-        if answer.status_code == 401:
-            raise httpx.TransportError("a restarted node has another operator's key")
-        if answer.status_code not in (429, 503, 504):
-            self.refused.append((answer.status_code, body))
-        time.sleep(0.05)
-        return raw
+@contextmanager
+def submitting(*nodes):
+    """Yield a submitter for each node, all at work; stop them in the end."""
+    submitters = [Submitter(node, node.keys()) for node in nodes]
+    for submitter in submitters:
+        submitter.start()
+    try:
+        yield submitters
+    finally:
+        for submitter in submitters:
+            submitter.ended.set()
+    for submitter in submitters:
+        submitter.end()
 
 
-def on_disk(node):
-    """Return (height, header) of a copy's last block."""
-    store = LedgerStore(node.home.ledger_path, rulebook(), read_only=True)
-    last = store.last_block()
-    store.close()
-    return (0, b"") if last is None else (last.height, last.header)
+def wait_for_commits(submitter, since, what, more=2):
+    """Wait until a submitter was acknowledged more; return the seconds since a moment."""
+    count = len(submitter.acknowledged)
+    wait_for(
+        lambda: len(submitter.acknowledged) >= count + more, f"{submitter.node.organisation}: {what}", HEAL_SECONDS
+    )
+    return time.monotonic() - since
 
 
-def record_at(nodes, beyond=0):
-    """Return how many operations each copy has where all have the same and more than `beyond`; else nothing."""
+def record_at(nodes):
+    """Return how many operations each copy has where all have the same; else nothing."""
     sizes = set()
     for node in nodes:
         with node.api() as api:
             sizes.add(api.get("/v1/status")["size"])
-    size = sizes.pop()
-    return size if not sizes and size > beyond else None
+    return sizes.pop() if len(sizes) == 1 else None
 
 
-def assert_same_everywhere(nodes, acknowledged):
-    """Stopped copies check out, have the same headers, signed by a quorum, and all that was acknowledged in its place."""
-    headers = []
+def wait_for_rest(nodes):
+    """Wait until all answer, have the same and the last block is signed by a quorum; none raises an alarm."""
+    wait_until_ready(nodes)
+    wait_for(lambda: record_at(nodes), "all copies to be the same", HEAL_SECONDS)
+    wait_for(lambda: all(is_sealed(node, len(nodes)) for node in nodes), "the tail to be signed", HEAL_SECONDS)
     for node in nodes:
-        report = check(node.home.path)
-        assert report.ok, (node.organisation, report.first)
-        store = LedgerStore(node.home.ledger_path, rulebook(), read_only=True)
-        found = {name: store.find_transaction(bytes.fromhex(name)) for name in acknowledged}
-        assert acknowledged == {name: place and place[:2] for name, place in found.items()}, node.organisation
-        last = store.last_block().height
-        blocks = [store.head_at(height) for height in range(1, last + 1)]
-        headers.append({block.height: decode_header(block.header) for block in blocks})
-        # The tail of a copy that was stopped may wait for signatures; any one under a later block speaks for those before.
-        assert any(len(decode_signatures(block.signatures)) >= quorum(len(nodes)) for block in blocks[-20:])
-        store.close()
-    common = min(map(len, headers))
-    for height in range(1, common + 1):
-        assert 1 == len({copy[height] for copy in headers}), height
+        with node.api() as api:
+            assert api.get("/v1/status")["alarm"] is None
+
+
+def acknowledged_by(submitters):
+    """Return everything that was acknowledged to any of them."""
+    return {name: place for submitter in submitters for name, place in submitter.acknowledged.items()}
 
 
 def test_kills_at_random_moments_under_load(tmp_path, record_property):
     """Whatever is killed and when, the network heals by itself and every copy has all that was acknowledged."""
     chance = random.Random(SEED)
+    tried = dict.fromkeys(VICTIMS, 0)
+    healed = {name: [] for name in VICTIMS}
     with running_network(tmp_path / "net") as nodes:
-        submitters = [Submitter(node) for node in nodes]
-        for submitter in submitters:
-            submitter.start()
-        for _ in range(ROUNDS):
-            time.sleep(chance.uniform(0, LONGEST_PAUSE))
-            chance.choice(nodes).kill(*chance.choice(VICTIMS))
-        began = time.monotonic()
-        before = [len(submitter.acknowledged) for submitter in submitters]
-        for submitter, count in zip(submitters, before, strict=True):
-            wait_for(
-                lambda submitter=submitter, count=count: len(submitter.acknowledged) > count + 1,
-                f"{submitter.node.organisation} to acknowledge again",
-                HEAL_SECONDS,
-            )
-        healed = time.monotonic() - began
-        for submitter in submitters:
-            submitter.ended.set()
-        for submitter in submitters:
-            submitter.join(30)
-        wait_until_ready(nodes)
-        wait_for(lambda: record_at(nodes), "all copies to be the same", HEAL_SECONDS)
-        for node in nodes:
-            with node.api() as api:
-                assert api.get("/v1/status")["alarm"] is None
-    acknowledged = {}
-    for submitter in submitters:
-        assert [] == submitter.refused
-        acknowledged |= submitter.acknowledged
+        with submitting(*nodes) as submitters:
+            for number in range(ROUNDS):
+                time.sleep(chance.uniform(0, LONGEST_PAUSE))
+                name = list(VICTIMS)[number % len(VICTIMS)]
+                victim = chance.choice(submitters)
+                began = time.monotonic()
+                victim.node.kill(*VICTIMS[name])
+                tried[name] += 1
+                if number % LOOK_EVERY == LOOK_EVERY - 1:
+                    healed[name].append(wait_for_commits(victim, began, f"to be acknowledged again after {name}"))
+            for submitter in submitters:
+                wait_for_commits(submitter, 0, "to be acknowledged again")
+        wait_for_rest(nodes)
+    acknowledged = acknowledged_by(submitters)
     record_property("acknowledged", len(acknowledged))
-    record_property("seconds_to_heal", round(healed, 2))
-    print(f"{ROUNDS} kills, {len(acknowledged)} acknowledged, healed in {healed:.1f} s")
+    print(f"{tried}, {len(acknowledged)} acknowledged, healed in {healed} s")
+    found = compare(nodes, acknowledged)
+    for name in VICTIMS:
+        record_fault(name, tried=tried[name], lost=found.lost, forked=found.forked, recovery_s=healed[name])
     assert_same_everywhere(nodes, acknowledged)
 
 
@@ -177,45 +115,61 @@ def test_one_down_goes_on_two_down_stop_and_three_go_on_again(tmp_path):
     directory = tmp_path / "net"
     with running_network(directory) as nodes:
         first, second, third, fourth = nodes
-        submitter = Submitter(first)
-        submitter.start()
-        wait_for(lambda: submitter.acknowledged, "the first to be recorded")
+        with submitting(first) as submitters:
+            (submitter,) = submitters
+            wait_for(lambda: submitter.acknowledged, "the first to be recorded")
 
-        fourth.kill_all()
-        count = len(submitter.acknowledged)
-        wait_for(lambda: len(submitter.acknowledged) > count + 3, "commits with one of four down", HEAL_SECONDS)
+            began = time.monotonic()
+            fourth.kill_all()
+            one_down = wait_for_commits(submitter, began, "commits with one of four down", 4)
 
-        third.kill_all()
-        wait_for(lambda: is_still(first), "commits to stop")
-        stopped, count = on_disk(first), len(submitter.acknowledged)
-        for node in (first, second):
-            with node.api() as api:
-                assert api.get("/v1/status")["alarm"] is None
-                assert 4 == len(api.get("/v1/organisations"))
-        time.sleep(3)
-        assert (stopped, count) == (on_disk(first), len(submitter.acknowledged))
+            third.kill_all()
+            wait_for(lambda: is_still(first), "commits to stop")
+            stopped, count = on_disk(first), len(submitter.acknowledged)
+            for node in (first, second):
+                with node.api() as api:
+                    assert api.get("/v1/status")["alarm"] is None
+                    assert 4 == len(api.get("/v1/organisations"))
+            time.sleep(3)
+            assert (stopped, count) == (on_disk(first), len(submitter.acknowledged))
 
-        network.up(directory)
-        wait_for(lambda: len(submitter.acknowledged) > count + 3, "commits with enough of them back", HEAL_SECONDS)
-        submitter.ended.set()
-        submitter.join(30)
-        wait_until_ready(nodes)
-        wait_for(lambda: record_at(nodes), "who was away to catch up", HEAL_SECONDS)
-        wait_for(lambda: all(sealed(node) for node in nodes), "the tail to be signed", HEAL_SECONDS)
-    assert [] == submitter.refused
+            began = time.monotonic()
+            network.up(directory, [third.organisation])
+            two_down = wait_for_commits(submitter, began, "commits with three of them", 1)
+            wait_for_commits(submitter, began, "commits to go on", 4)
+            network.up(directory)
+        wait_for_rest(nodes)
+    found = compare(nodes, submitter.acknowledged)
+    record_fault("one-down", tried=1, lost=found.lost, forked=found.forked, recovery_s=[one_down])
+    record_fault("two-down", tried=1, lost=found.lost, forked=found.forked, recovery_s=[two_down])
     assert_same_everywhere(nodes, submitter.acknowledged)
 
 
-def is_still(node):
-    """Tell whether a copy has got no block for some rounds of the engine."""
-    before = on_disk(node)
-    time.sleep(3)
-    return before == on_disk(node)
-
-
-def sealed(node):
-    """Tell whether a quorum has signed the last block of a copy."""
-    store = LedgerStore(node.home.ledger_path, rulebook(), read_only=True)
-    last = store.last_block()
-    store.close()
-    return len(decode_signatures(last.signatures)) >= quorum(4)
+def test_validator_far_behind_catches_up(tmp_path):
+    """One that was away for many blocks gets them all from the others while they go on, and takes part again."""
+    directory = tmp_path / "net"
+    with running_network(directory) as nodes:
+        *others, away = nodes
+        with submitting(*others) as submitters:
+            wait_for(lambda: on_disk(away)[0] > 0, "the first block")
+            away.kill_all()
+            height = on_disk(away)[0]
+            wait_for(
+                lambda: on_disk(others[0])[0] >= height + BLOCKS_BEHIND,
+                f"{BLOCKS_BEHIND} blocks without {away.organisation}",
+                60 + 5 * BLOCKS_BEHIND,
+            )
+            behind, began = on_disk(others[0])[0], time.monotonic()
+            network.up(directory)
+            wait_for(lambda: on_disk(away)[0] >= behind, f"{away.organisation} to catch up", HEAL_SECONDS + ROUNDS)
+            caught_up = time.monotonic() - began
+            # Three of four are needed: without one of those who were there, the one that was away is.
+            others[0].kill_all()
+            wait_for_commits(submitters[1], 0, "commits that need who was away")
+            network.up(directory)
+            wait_until_ready(nodes)
+        wait_for_rest(nodes)
+    acknowledged = acknowledged_by(submitters)
+    found = compare(nodes, acknowledged)
+    record_fault("far-behind", tried=1, lost=found.lost, forked=found.forked, recovery_s=[caught_up])
+    assert_same_everywhere(nodes, acknowledged)

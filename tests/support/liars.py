@@ -126,7 +126,9 @@ def resigned(
     return SignedBlock(encode_header(header), signatures, block.transactions if transactions is None else transactions)
 
 
-def next_block(home: Home, signer: Signer, transactions: Sequence[bytes], time: int) -> SignedBlock:
+def next_block(
+    home: Home, signer: Signer, transactions: Sequence[bytes], time: int, *, by: str | None = None
+) -> SignedBlock:
     """Return a block that continues a home's history in every respect, signed; the home does not get it.
 
     Args:
@@ -134,6 +136,7 @@ def next_block(home: Home, signer: Signer, transactions: Sequence[bytes], time: 
         signer: the orderer's.
         transactions: of the block.
         time: of the block, ms.
+        by: who signs; by default the one that orders.
     """
     store = LedgerStore(home.ledger_path, rulebook())
     try:
@@ -148,8 +151,8 @@ def next_block(home: Home, signer: Signer, transactions: Sequence[bytes], time: 
             time=time,
             transactions_root=transactions_root(transactions).hex(),
         )
-        (orderer,) = ordering(get_zone(State(store)))
-        signatures = encode_signatures([sign_header(header, orderer, signer)])
+        (name,) = ordering(get_zone(State(store))) if by is None else (by,)
+        signatures = encode_signatures([sign_header(header, name, signer)])
         return SignedBlock(encode_header(header), signatures, list(transactions))
     finally:
         store.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,6 +65,19 @@ class NetworkNode:
             wait_for(
                 lambda: not any(Path(f"/proc/{each}").exists() for each in parts.values()), "the killed parts to go"
             )
+
+    def pause(self) -> Callable[[], None]:
+        """Stop all of it where it stands, as a machine that is frozen; return what lets it go on."""
+        pid = self.pid
+        stopped = [] if pid is None else [pid, *self.parts().values()]
+        for each in stopped:
+            _send(each, signal.SIGSTOP)
+
+        def go_on() -> None:
+            for each in stopped:
+                _send(each, signal.SIGCONT)
+
+        return go_on
 
     def operator(self) -> OperatorFile:
         """Return address and key of its API."""
@@ -150,7 +163,11 @@ def _command(pid: int) -> list[str]:
 
 
 def _kill(pid: int) -> None:
+    _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return

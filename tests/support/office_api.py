@@ -12,11 +12,22 @@ from tallystick.api import ApiServices, create_app
 from tallystick.codec import decode_json
 from tallystick.errors import PeerError, UsageError
 from tallystick.merkle import StateProof, TileReader, consistency_path
+from tallystick.node.measures import Measures
 from tallystick.node.record_proofs import prove_record
 from tallystick.office.users import Users
 from tallystick.proofs.headers import decode_header, decode_signatures
 from tallystick.proofs.records import build_record_proof
-from tallystick.views import ConsistencyProof, CoreStatus, HeardNode, Standing
+from tallystick.views import (
+    ConsistencyProof,
+    CoreStatus,
+    DiskUse,
+    EngineHealth,
+    HeardNode,
+    Measured,
+    Misconduct,
+    ProcessHealth,
+    Standing,
+)
 from tests.support.offices import OfficeNode
 
 ALL_ROLES = ("observer", "registration", "security", "service", "system")
@@ -31,6 +42,11 @@ class NodeApi:
         alarm: what the core says of its orderer.
         held: whether the core is restored and waits for the witnesses.
         behind: blocks that the zone is said to be ahead.
+        suspicion: what the core suspects.
+        engine: how the engine is said to do.
+        misbehaviour: what validators are said to be guilty of.
+        queues: what is said to wait, by organisation.
+        free: bytes that are said to be left on the disk.
     """
 
     def __init__(self, node: OfficeNode) -> None:
@@ -39,6 +55,12 @@ class NodeApi:
         self.alarm: str | None = None
         self.held = False
         self.behind = 0
+        self.suspicion: str | None = None
+        self.engine: EngineHealth | None = None
+        self.misbehaviour: tuple[Misconduct, ...] = ()
+        self.queues: dict[str, int] = {}
+        self.free = 1 << 40
+        self.measures = Measures()
         self.services = ApiServices(
             ledger=node.ledger,
             office=node.office,
@@ -50,6 +72,9 @@ class NodeApi:
             next_block=self._next_block,
             clock_ms=node.zone.clock,
             lag=lambda: self.behind,
+            measured=self._measured,
+            disk=self._disk,
+            processes=lambda: {"core": ProcessHealth(started_at=5, restarts=2, last_exit=-9, ended_at=4)},
             version="1.2.3",
         )
         self.app = create_app(self.services)
@@ -84,7 +109,20 @@ class NodeApi:
             trust_version=node.keeper.trust.latest.number,
             held=self.held,
             alarm=self.alarm,
+            suspicion=self.suspicion,
+            engine=self.engine,
+            misbehaviour=self.misbehaviour,
+            queues=self.queues,
+            sealed=node.state.height,
         )
+
+    async def _measured(self) -> Measured:
+        if not self.core_is_up:
+            raise PeerError("the core does not answer", remedy="Start it with `tally node run`.")
+        return self.measures.measured()
+
+    async def _disk(self) -> DiskUse:
+        return DiskUse(ledger=100, log=20, engine=0, office=30, data=4, free=self.free, growth_a_day=7)
 
     def _standing(self) -> Standing:
         others = [name for name in self.node.zone.nodes if name != self.node.organisation]

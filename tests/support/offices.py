@@ -26,7 +26,7 @@ from tallystick.modules.organisations.queries import validators
 from tallystick.node.homes import LEDGER_ROLES, first_trust, make_card
 from tallystick.office import Office, OfficePaths, OwnKeys
 from tallystick.ordering import InlineVerifier, Replica, Solo
-from tallystick.ordering.solo import Submitted
+from tallystick.ordering.intake import Submitted
 from tallystick.proofs.trust import TrustFile
 from tallystick.store import LedgerStore, TileLog
 from tests.support.exchange import Exchange

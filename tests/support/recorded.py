@@ -84,22 +84,32 @@ class RecordedZone(SignedSimulator):
     Attributes:
         folder: the home.
         store: its ledger, open for writing.
+        ordering: who orders; all of them sign each header.
     """
 
     def __init__(
-        self, folder: Path, organisations: Sequence[str] = ORGANISATIONS, *, parameters: Parameters | None = None
+        self,
+        folder: Path,
+        organisations: Sequence[str] = ORGANISATIONS,
+        *,
+        validators: Sequence[str] = (),
+        parameters: Parameters | None = None,
     ) -> None:
-        """Begin a zone in a new folder; its first organisation orders.
+        """Begin a zone in a new folder.
 
         Args:
             folder: the home; made here.
             organisations: members from the start.
+            validators: who order together; by default the first of the members orders alone.
             parameters: limits, where the defaults will not do.
         """
-        super().__init__(organisations, parameters=parameters)
+        super().__init__(
+            organisations, orderer="" if validators else None, validators=validators, parameters=parameters
+        )
         folder.mkdir(parents=True)
         self.folder = folder
-        self.orderer = organisations[0]
+        self.ordering = tuple(validators) or (organisations[0],)
+        self.orderer = self.ordering[0]
         records = [(collection, key, value) for (collection, key), value in self.reader.records.items()]
         path = folder / "ledger.db"
         LedgerStore.create(path, self.rulebook, chain=self.chain, genesis=self.genesis, records=records)
@@ -107,7 +117,7 @@ class RecordedZone(SignedSimulator):
         self._tiles = TileLog(folder / "log")
         self._previous = self.genesis_hash
         (folder / "genesis.json").write_bytes(self.genesis)
-        trust = first_trust(self.genesis, {self.orderer: self.system(self.orderer)})
+        trust = first_trust(self.genesis, {name: self.system(name) for name in self.ordering})
         self._write_trust(trust)
         self._trust = TrustKeeper(
             trust,
@@ -127,7 +137,7 @@ class RecordedZone(SignedSimulator):
     def execute(self, transactions: Sequence[bytes], at_ms: int | None = None) -> list[Event]:
         """Execute a block, sign and keep it, as the engine does; `last_results` holds the outcomes."""
         self._advance(at_ms)
-        signer = self.system(self.orderer)
+        signers = {name: self.system(name) for name in self.ordering}
         result = execute_block(self.ledger, Block(self.height, self.time, tuple(transactions)), self.rulebook)
         header = Header(
             app_hash=result.app_hash.hex(),
@@ -137,7 +147,7 @@ class RecordedZone(SignedSimulator):
             time=self.time,
             transactions_root=transactions_root(result.block.transactions).hex(),
         )
-        signatures = encode_signatures([sign_header(header, self.orderer, signer)])
+        signatures = encode_signatures([sign_header(header, name, signer) for name, signer in signers.items()])
         self.store.commit_block(result, encode_header(header), signatures)
         self._previous = header_hash(header)
         self._tiles.append(result.leaves)
@@ -171,7 +181,7 @@ class RecordedZone(SignedSimulator):
         for name, key in self._trust.derived.version_at(last.size).members.items():
             # Who joined or changed its key with the last operation speaks for larger histories only.
             signer = self.system(name)
-            if name != self.orderer and signer.public_key == key:
+            if name not in self.ordering and signer.public_key == key:
                 made = cosign(
                     self.chain,
                     last.size,

@@ -36,7 +36,9 @@ from tallystick.machine import (
 )
 from tallystick.merkle import Frontier, StateTree, state_key, state_leaf
 from tallystick.modules import decode_genesis, genesis_writes, rulebook
-from tallystick.modules.organisations.possession import possession_message
+from tallystick.modules.organisations.genesis import FirstEngine
+from tallystick.modules.organisations.ops import SetEngine
+from tallystick.modules.organisations.possession import consensus_possession_message, possession_message
 
 START = 1_714_521_600_000
 """2024-05-01T00:00:00Z, when every simulated zone is created."""
@@ -111,6 +113,16 @@ def make_card(organisation: str, **changes: Any) -> SignedCard:
     )
 
 
+def make_engine(organisation: str) -> FirstEngine:
+    """Return the engine that an organisation always has."""
+    return FirstEngine(
+        organisation=organisation,
+        consensus=public_hex(signing_key(organisation, "consensus")),
+        node=tagged_hash(b"tests/engine", organisation.encode())[:20].hex(),
+        address=f"{organisation}.example:26656",
+    )
+
+
 def make_genesis(
     organisations: Sequence[str] = ORGANISATIONS,
     *,
@@ -136,6 +148,7 @@ def make_genesis(
         orderer=organisations[0] if orderer is None else orderer,
         cards=[make_card(organisation) for organisation in organisations],
         validators=validators,
+        engines=[make_engine(validator) for validator in validators] if orderer == "" else [],
         parameters=parameters,
     )
 
@@ -198,6 +211,25 @@ class Simulator:
         """Return the proof that an organisation holds a new key, as `add_key` or `start_recovery` asks for it."""
         message = possession_message(self.chain, organisation, public_hex(key), recovery=recovery)
         return key.sign(message).signature.hex()
+
+    def engine(self, organisation: str, purpose: str = "consensus", **changes: str) -> SetEngine:
+        """Return the operation by which an organisation announces its engine.
+
+        Args:
+            organisation: whose it is.
+            purpose: of the consensus key; another word makes another key.
+            changes: other values for fields.
+        """
+        key = signing_key(organisation, purpose)
+        message = consensus_possession_message(self.chain, organisation, public_hex(key))
+        first = make_engine(organisation)
+        fields = {
+            "consensus": public_hex(key),
+            "node": first.node,
+            "address": first.address,
+            "proof": key.sign(message).signature.hex(),
+        }
+        return SetEngine(**(fields | changes))
 
     def run(
         self,
