@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,15 @@ def figure(
     if ratio is not None:
         line |= {"ceiling": ceiling, "ceiling_name": ceiling_name, "ratio": ratio}
     line |= {"goal": goal, "rule": rule, "met": judged >= goal if rule == AT_LEAST else judged < goal} | details
+    return _print(line)
+
+
+def report(name: str, value: float, unit: str, **details: Any) -> dict[str, Any]:
+    """Print a figure that has no goal, one row of a table, and return it."""
+    return _print({"name": name, "value": value, "unit": unit} | details)
+
+
+def _print(line: dict[str, Any]) -> dict[str, Any]:
     line = {key: _short(item) for key, item in line.items()}
     print(json.dumps(line), flush=True)
     _printed.append(line)
@@ -70,7 +80,7 @@ def figure(
 
 def all_met() -> bool:
     """Tell whether every figure printed by this process met its goal."""
-    return all(line["met"] for line in _printed)
+    return all(line.get("met", True) for line in _printed)
 
 
 def best_of(rounds: Sequence[Round]) -> Round:
@@ -86,7 +96,9 @@ def rate_figure(name: str, rounds: Sequence[Round], unit: str, *, goal: float, *
 
 
 def _short(value: Any) -> Any:
-    """Return a number with no more digits than mean anything."""
+    """Return a number, or those of a mapping, with no more digits than mean anything."""
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
     return round(value, 4 if abs(value) < 10 else 1) if isinstance(value, float) else value
 
 
@@ -129,7 +141,10 @@ def bytes_on_disk(*paths: Path) -> int:
     total = 0
     for path in paths:
         files = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
-        total += sum(item.stat().st_blocks * 512 for item in files)
+        for item in files:
+            # What is measured may be running, and replace its files.
+            with suppress(FileNotFoundError):
+                total += item.stat().st_blocks * 512
     return total
 
 
