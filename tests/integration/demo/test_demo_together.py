@@ -160,7 +160,8 @@ def test_what_is_left_is_a_network(demo):
     try:
         done = tally("network", "up", demo.directory)
         assert 0 == done.returncode, done.stderr
-        assert dict.fromkeys(ORGANISATIONS, "runs") == states_of(demo.directory)
+        # The engines find each other within seconds; until then each says whom it waits for.
+        wait_for(lambda: dict.fromkeys(ORGANISATIONS, "runs") == states_of(demo.directory), "all to run")
     finally:
         down = tally("network", "down", demo.directory)
     assert 0 == down.returncode, down.stderr
