@@ -10,12 +10,64 @@ from typing import NamedTuple
 
 import msgspec
 
-from tallystick.machine import Context, State
+from tallystick.codec import MalformedError, check_organisation_id
+from tallystick.machine import Context, Event, State
+from tallystick.modules.organisations.engines import put_seating
 from tallystick.modules.organisations.queries import get_zone
-from tallystick.modules.organisations.records import MOTIONS, VOTE_PERIOD_MS, Motion, Organisation, Question
-from tallystick.modules.organisations.rejections import ALREADY_VOTED, NOT_VALIDATOR, OWN_CASE
+from tallystick.modules.organisations.records import (
+    MOTIONS,
+    ORGANISATIONS,
+    VOTE_PERIOD_MS,
+    ZONE,
+    ZONE_KEY,
+    Motion,
+    Organisation,
+    Question,
+)
+from tallystick.modules.organisations.rejections import ALREADY_VOTED, NOT_VALIDATOR, OWN_CASE, UNKNOWN_ORGANISATION
 
 _SEAT = ("promote", "demote")
+
+
+class MotionVoted(Event, kw_only=True):
+    """A validator voted in a motion; `votes` of `validators` so far."""
+
+    organisation: str
+    motion: str
+    voter: str
+    votes: int
+    validators: int
+
+
+class MotionCarried(Event, kw_only=True):
+    """A motion on an organisation was carried."""
+
+    organisation: str
+    motion: str
+
+
+def check_subject(organisation: str) -> None:
+    """Check the form of the id that a vote is about.
+
+    Raises:
+        RejectedError: `unknown_organisation`.
+    """
+    try:
+        check_organisation_id(organisation)
+    except MalformedError:
+        raise UNKNOWN_ORGANISATION(organisation=organisation) from None
+
+
+def get_subject(state: State, organisation: str) -> Organisation:
+    """Return the member that a vote is about.
+
+    Raises:
+        RejectedError: `unknown_organisation`.
+    """
+    found = state.find(ORGANISATIONS, organisation)
+    if found is None:
+        raise UNKNOWN_ORGANISATION(organisation=organisation)
+    return found
 
 
 def get_validators(state: State, ctx: Context) -> tuple[str, ...]:
@@ -68,6 +120,11 @@ class Round(NamedTuple):
     votes: int
     voters: int
 
+    @property
+    def carried(self) -> bool:
+        """Whether this vote carries it."""
+        return self.motion.status == "carried"
+
 
 def get_round(state: State, ctx: Context, organisation: Organisation, question: Question) -> Round:
     """Count the signer's vote on a member, in the open round or a new one; nothing is written.
@@ -109,3 +166,38 @@ def put_round(state: State, ctx: Context, voted: Round) -> str:
     identifier = voted.identifier or ctx.new_id(state, MOTIONS, "mot")
     state.put(MOTIONS, identifier, voted.motion)
     return identifier
+
+
+def put_seat_round(state: State, ctx: Context, organisation: Organisation, voted: Round) -> str:
+    """Write a motion on a place among the validators and, where it is carried, who they are now; return its id."""
+    motion = put_round(state, ctx, voted)
+    pointing = msgspec.structs.replace(organisation, seat_motion=None if voted.carried else motion)
+    state.put(ORGANISATIONS, organisation.organisation, pointing)
+    if voted.carried:
+        zone = get_zone(state)
+        others = {name for name in zone.validators if name != organisation.organisation}
+        promoted = {organisation.organisation} if voted.motion.question == "promote" else set()
+        state.put(ZONE, ZONE_KEY, msgspec.structs.replace(zone, validators=tuple(sorted(others | promoted))))
+        put_seating(state, ctx.height, ctx.time)
+    return motion
+
+
+def tell(
+    ctx: Context, voted: Round, motion: str, of_vote: type[MotionVoted], of_success: type[MotionCarried]
+) -> list[Event]:
+    """Return the events of a vote.
+
+    Args:
+        ctx: who voted.
+        voted: the round with the vote.
+        motion: its id.
+        of_vote: event of every vote.
+        of_success: event of the one that carries the motion.
+    """
+    organisation = voted.motion.organisation
+    events: list[Event] = [
+        of_vote(
+            organisation=organisation, motion=motion, voter=ctx.organisation, votes=voted.votes, validators=voted.voters
+        )
+    ]
+    return [*events, of_success(organisation=organisation, motion=motion)] if voted.carried else events

@@ -7,15 +7,19 @@ is open for 30 days.
 
 from __future__ import annotations
 
-import msgspec
-
-from tallystick.codec import MalformedError, check_organisation_id
 from tallystick.machine import Context, Event, Message, Operation, State
-from tallystick.modules.organisations.engines import put_seating
 from tallystick.modules.organisations.queries import get_zone
-from tallystick.modules.organisations.records import ENGINES, ORGANISATIONS, ZONE, ZONE_KEY, OrganisationId
-from tallystick.modules.organisations.rejections import ALREADY_VALIDATOR, IS_SUSPENDED, NO_ENGINE, UNKNOWN_ORGANISATION
-from tallystick.modules.organisations.voting import get_round, put_round
+from tallystick.modules.organisations.records import ENGINES, OrganisationId
+from tallystick.modules.organisations.rejections import ALREADY_VALIDATOR, IS_SUSPENDED, NO_ENGINE
+from tallystick.modules.organisations.voting import (
+    MotionCarried,
+    MotionVoted,
+    check_subject,
+    get_round,
+    get_subject,
+    put_seat_round,
+    tell,
+)
 
 
 class PromoteValidator(Message, kw_only=True, tag="promote_validator"):
@@ -28,39 +32,25 @@ class PromoteValidator(Message, kw_only=True, tag="promote_validator"):
     organisation: OrganisationId
 
 
-class PromotionVoted(Event, kw_only=True, tag="promotion_voted"):
+class PromotionVoted(MotionVoted, kw_only=True, tag="promotion_voted"):
     """A validator voted in a motion; `votes` of `validators` so far."""
 
-    organisation: str
-    motion: str
-    voter: str
-    votes: int
-    validators: int
 
-
-class ValidatorPromoted(Event, kw_only=True, tag="validator_promoted"):
+class ValidatorPromoted(MotionCarried, kw_only=True, tag="validator_promoted"):
     """An organisation is a validator."""
-
-    organisation: str
-    motion: str
 
 
 def validate(msg: PromoteValidator) -> None:
     """Check the form of the id."""
-    try:
-        check_organisation_id(msg.organisation)
-    except MalformedError:
-        raise UNKNOWN_ORGANISATION(organisation=msg.organisation) from None
+    check_subject(msg.organisation)
 
 
 def apply(state: State, ctx: Context, msg: PromoteValidator) -> list[Event]:
     """Count the vote; where it carries, add the organisation to the validators."""
     # READ
-    organisation = state.find(ORGANISATIONS, msg.organisation)
+    organisation = get_subject(state, msg.organisation)
     zone = get_zone(state)
     # CHECK
-    if organisation is None:
-        raise UNKNOWN_ORGANISATION(organisation=msg.organisation)
     if msg.organisation in zone.validators:
         raise ALREADY_VALIDATOR(organisation=msg.organisation)
     if organisation.status != "active":
@@ -68,31 +58,10 @@ def apply(state: State, ctx: Context, msg: PromoteValidator) -> list[Event]:
     if not zone.orderer and not state.has(ENGINES, msg.organisation):
         raise NO_ENGINE(organisation=msg.organisation)
     voted = get_round(state, ctx, organisation, "promote")
-    carried = voted.motion.status == "carried"
     # WRITE
-    motion = put_round(state, ctx, voted)
-    state.put(
-        ORGANISATIONS,
-        msg.organisation,
-        msgspec.structs.replace(organisation, seat_motion=None if carried else motion),
-    )
-    if carried:
-        validators = tuple(sorted((*zone.validators, msg.organisation)))
-        state.put(ZONE, ZONE_KEY, msgspec.structs.replace(zone, validators=validators))
-        put_seating(state, ctx.height, ctx.time)
+    motion = put_seat_round(state, ctx, organisation, voted)
     # EVENTS
-    events: list[Event] = [
-        PromotionVoted(
-            organisation=msg.organisation,
-            motion=motion,
-            voter=ctx.organisation,
-            votes=voted.votes,
-            validators=voted.voters,
-        )
-    ]
-    if carried:
-        events.append(ValidatorPromoted(organisation=msg.organisation, motion=motion))
-    return events
+    return tell(ctx, voted, motion, PromotionVoted, ValidatorPromoted)
 
 
 OPERATION = Operation(PromoteValidator, "registration", validate, apply, "vote for making a member a validator")
