@@ -17,7 +17,7 @@ from tests.support.nodes import wait_for
 from tests.support.slowlinks import SlowLinks
 from tests.support.wiring import engine_at, rewrite
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+pytestmark = pytest.mark.timeout(3_600)
 ROUNDS = int(os.environ.get("TALLY_FAULT_ROUNDS", "4"))
 DELAY_S, LOSS = 0.3, 0.05
 SECONDS = 180.0

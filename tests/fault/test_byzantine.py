@@ -20,7 +20,7 @@ from tests.support.dishonest_core import FIRST_WRONG
 from tests.support.load import Load
 from tests.support.nodes import wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+pytestmark = pytest.mark.timeout(3_600)
 ROUNDS = int(os.environ.get("TALLY_FAULT_ROUNDS", "4"))
 CAP = 6
 SECONDS = 120.0

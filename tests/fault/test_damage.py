@@ -19,7 +19,7 @@ from tallystick.node.homes import Home
 from tests.support.components import require
 from tests.support.nodes import PASSPHRASE, RunningNode, make_zone, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 TALLY = [sys.executable, "-m", "tallystick.cli"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
 

@@ -24,7 +24,6 @@ from tallystick.store import LedgerStore
 from tests.support.disks import mounted_disk
 from tests.support.nodes import PASSPHRASE, until
 
-pytestmark = pytest.mark.xdist_group("heavy")
 MIB = 1 << 20
 
 

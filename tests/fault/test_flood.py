@@ -28,7 +28,7 @@ from tallystick.ordering.cometbft.rpc import EngineRpc
 from tallystick.store import LedgerStore
 from tests.support.byzantine import network_with_dishonest
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+pytestmark = pytest.mark.timeout(3_600)
 ROUNDS = int(os.environ.get("TALLY_FAULT_ROUNDS", "12"))
 WINDOW_SECONDS = 8.0 * max(1.0, ROUNDS / 12)
 SETTLE_SECONDS = 6.0

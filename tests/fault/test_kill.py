@@ -19,7 +19,7 @@ from tests.support.faults import record_fault
 from tests.support.nodes import PASSPHRASE, running_zone, wait_for
 from tests.support.submitting import Submitter
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+pytestmark = pytest.mark.timeout(3_600)
 ROUNDS = int(os.environ.get("TALLY_FAULT_ROUNDS", "100"))
 SEED = 20_240_601
 LONGEST_PAUSE = 0.7

@@ -21,7 +21,6 @@ from tallystick.proofs.headers import decode_signatures, encode_signatures
 from tests.support.liars import Liar, blocks_of, evidence_of, hash_of, next_block, resigned
 from tests.support.nodes import PASSPHRASE, LocalNode, free_port, make_zone, open_quickly, until
 
-pytestmark = [pytest.mark.xdist_group("heavy")]
 HOSPITAL, UNIVERSITY, BANK = "city-hospital", "river-university", "harbour-bank"
 BEHIND = 3
 

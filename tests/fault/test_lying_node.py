@@ -26,7 +26,6 @@ from tests.support.together import REPLICAS, VALIDATORS, TogetherZone, hash_of_h
 from tests.support.zones import BANK, CITY, HOSPITAL, UNIVERSITY
 from tests.unit.sdk.simulated import SimulatedNode
 
-pytestmark = [pytest.mark.xdist_group("heavy")]
 VICTIM, STRANGER = REPLICAS
 QUORUM = VALIDATORS[:3]
 BEHIND = 3

@@ -27,7 +27,7 @@ from tests.support.faults import record_fault
 from tests.support.newcomers import SNAPSHOT_FROM, apply, base_of, fill, height_of, snapshot_of
 from tests.support.nodes import PASSPHRASE, running_zone, until, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(1_800)]
+pytestmark = pytest.mark.timeout(1_800)
 ROUNDS = min(30, int(os.environ.get("TALLY_FAULT_ROUNDS", "12")))
 SEED = 20_241_124
 LONGEST_PAUSE = 3.5

@@ -20,7 +20,7 @@ from tests.support.namespaces import Machine, two_networks
 from tests.support.networks import nodes_of
 from tests.support.nodes import wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+pytestmark = pytest.mark.timeout(3_600)
 CUTS = max(1, int(os.environ.get("TALLY_FAULT_ROUNDS", "12")) // 12)
 TALLY = f"{sys.executable} -m tallystick.cli"
 SOURCES = str(Path(__file__).parents[2] / "src")

@@ -19,7 +19,7 @@ from tests.support.networks import running_network, wait_until_ready
 from tests.support.nodes import wait_for
 from tests.support.submitting import Submitter
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+pytestmark = pytest.mark.timeout(3_600)
 ROUNDS = int(os.environ.get("TALLY_FAULT_ROUNDS", "12"))
 SEED = 20_240_717
 LONGEST_PAUSE = 3.0

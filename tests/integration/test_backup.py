@@ -343,7 +343,6 @@ def witnessed(node):
         return store.query("SELECT coalesce(max(size), 0) FROM cosignatures")[0][0]
 
 
-@pytest.mark.xdist_group("heavy")
 @pytest.mark.timeout(300)
 def test_orderer_restored_from_an_old_backup_cannot_fork(tmp_path):
     """It waits for its witness, takes back what it had signed since the backup, and only then goes on: one history."""
@@ -386,7 +385,6 @@ def test_orderer_restored_from_an_old_backup_cannot_fork(tmp_path):
                 assert before.find_block(number) == mine.find_block(number) == theirs.find_block(number)
 
 
-@pytest.mark.xdist_group("heavy")
 def test_full_disk_in_the_middle_of_a_restore_or_backup_leaves_nothing(zone, small, tmp_path):
     """Too little room: a clear refusal with a remedy, nothing half made, and it works once there is room."""
     with mounted_disk(tmp_path / "disk", 4) as disk:

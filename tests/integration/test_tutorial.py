@@ -10,7 +10,7 @@ import pytest
 from tests.support.components import find_program
 from tests.support.namespaces import Machine, two_networks
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "two-organisations.md"
 PROMPT = re.compile(r"(hospital|university)\$ (.*)")
 # What another run names differently and later commands refer to.

@@ -37,8 +37,6 @@ from tests.support.office_api import NodeApi
 from tests.support.offices import make_blueprint, open_zone
 from tests.support.zones import BANK, HOSPITAL, UNIVERSITY
 
-pytestmark = pytest.mark.xdist_group("heavy")
-
 EXAMPLES = 150 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 8
 
 

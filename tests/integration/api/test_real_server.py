@@ -15,8 +15,6 @@ from tests.support.office_api import NodeApi
 from tests.support.offices import make_blueprint, open_zone
 from tests.support.zones import HOSPITAL
 
-pytestmark = pytest.mark.xdist_group("heavy")
-
 
 @pytest.fixture(scope="session")
 def blueprint(tmp_path_factory):

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.nodes import free_port, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 HOSPITAL, UNIVERSITY = "city-hospital", "river-university"
 TALLY = [sys.executable, "-m", "tallystick.cli"]

@@ -18,7 +18,7 @@ from tests.integration.cometbft.network import (
     until,
 )
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 async def record(machine, transactions):

@@ -21,7 +21,7 @@ from tests.integration.cometbft.network import (
     until,
 )
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_what_is_recorded_is_what_was_decided_and_signed(make_network):

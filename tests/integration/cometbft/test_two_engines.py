@@ -34,7 +34,7 @@ from tests.integration.cometbft.network import CHAIN, EMPTY_SEEN, GENESIS, Netwo
 from tests.support.trade import FAULTS, NEVER_ADMITTED, PARTIES, Moment, plans, sign_plan
 from tests.support.zones import HOSPITAL
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(3_600)]
+pytestmark = pytest.mark.timeout(3_600)
 COURSES = int(os.environ.get("TALLY_FAULT_ROUNDS", "8"))
 # Refusals by number that depend on nothing but the transaction and the block's time: the embedded engine gives the same.
 SAME_ANYWHERE = ("bad_signature", "expired", "expires_too_late", "malformed", "repeated", "unknown_key")

@@ -28,7 +28,7 @@ from tests.integration.demo.played import (
 )
 from tests.support.nodes import wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 SCENES = [
     "zone",

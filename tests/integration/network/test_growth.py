@@ -36,7 +36,7 @@ from tests.support.growing import (
 from tests.support.liars import Liar, blocks_of, evidence_of, next_block
 from tests.support.nodes import PASSPHRASE, LocalNode, RunningNode, join_zone, make_zone, until, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 FIRST, UNIVERSITY, BANK, AGENCY = "city-hospital", "river-university", "harbour-bank", "city-agency"
 FOUR = (FIRST, UNIVERSITY, BANK, AGENCY)

@@ -17,7 +17,7 @@ from tests.support.components import require
 from tests.support.networks import NetworkNode, nodes_of, processes_of, wait_until_ready
 from tests.support.nodes import free_port, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 TALLY = [sys.executable, "-m", "tallystick.cli"]
 HOSPITAL, UNIVERSITY, BANK, CITY = "city-hospital", "river-university", "harbour-bank", "city-agency"

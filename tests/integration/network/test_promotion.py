@@ -26,7 +26,7 @@ from tests.support.growing import heads_of
 from tests.support.namespaces import Machine, two_networks
 from tests.support.nodes import wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 TALLY = f"{sys.executable} -m tallystick.cli"
 SOURCES = str(Path(__file__).parents[3] / "src")

@@ -33,7 +33,7 @@ from tests.support.growing import (
 )
 from tests.support.nodes import RunningNode, running_zone, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 WITNESS, HURT, REPLICA = "city-hospital", "harbour-bank", "port-authority"
 _PAGE = 4096

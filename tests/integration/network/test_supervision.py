@@ -24,7 +24,7 @@ from tallystick.node.processes import ENGINE_STALLED, read_processes
 from tests.support.networks import NetworkNode, running_network, wait_until_ready
 from tests.support.nodes import wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 PATIENCE_SECONDS = 4
 
 

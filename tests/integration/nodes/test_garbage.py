@@ -20,7 +20,6 @@ from tallystick.node.peers.messages import PREFIX, encode_block, encode_list
 from tests.support.liars import blocks_of, evidence_of
 from tests.support.nodes import PASSPHRASE, LocalNode, make_zone, open_quickly
 
-pytestmark = [pytest.mark.xdist_group("heavy")]
 SEARCH = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 NAMES = ("zone", "head", "blocks", "transactions", "cosignatures", "trust-signatures", "forks", "notes", "deliveries")
 PATHS = st.one_of(

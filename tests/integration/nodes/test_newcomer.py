@@ -10,7 +10,7 @@ from tallystick.store import LedgerStore
 from tests.support.newcomers import SNAPSHOT_FROM, apply, base_of, fill, height_of
 from tests.support.nodes import running_zone, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 def blocks_of(home):

@@ -12,7 +12,7 @@ from tallystick.proofs.trust import TrustFile
 from tallystick.store import LedgerStore
 from tests.support.nodes import join_zone, make_zone, wait_for
 
-pytestmark = [pytest.mark.xdist_group("heavy"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 HOSPITAL, UNIVERSITY, BANK = "city-hospital", "river-university", "harbour-bank"
 PURPOSE = "A study of readmissions that nobody else need know of"
 

@@ -16,7 +16,6 @@ from tallystick.sdk import NotFoundError, Zone, verify_receipt
 from tests.support.nodes import RunningNode, running_zone, wait_for
 from tools.tracked import ROOT
 
-pytestmark = pytest.mark.xdist_group("heavy")
 HOSPITAL, UNIVERSITY = "city-hospital", "state-university"
 ROWS = b"ward,count\n" + b"".join(b"w%d,%d\n" % (number % 7, number) for number in range(300_000))
 

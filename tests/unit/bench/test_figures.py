@@ -78,7 +78,6 @@ def test_unknown_bench_is_named() -> None:
     assert "no bench speed; choose from receipts" in done.stderr
 
 
-@pytest.mark.xdist_group("heavy")
 @pytest.mark.timeout(300)
 def test_short_run_measures_real_processes(tmp_path: os.PathLike[str]) -> None:
     """A short run over real core and office prints every figure of its benches; their goals are for full sizes."""
