@@ -103,7 +103,7 @@ class StoredHistory(RuleBasedStateMachine):
         self.time += step
         self.keep(*self.next_block(plans))
 
-    @rule(step=STEPS, plans=st.lists(PLANS, max_size=3), after=st.integers(1, 8), again=st.booleans())
+    @rule(step=STEPS, plans=st.lists(PLANS, max_size=3), after=st.integers(1, 9), again=st.booleans())
     def fail(self, step, plans, after, again):
         """A statement fails: nothing of the block is there, and it can be made again."""
         self.time += step

@@ -1,7 +1,8 @@
 """Replaying the blocks and comparing every column of blocks, transactions, operations and events with the outcome.
 
-In a block the checks go from what is signed to what follows from it: header, transactions, execution, the rest. What is
-signed tells which of two cells that disagree is the damaged one.
+In a block the checks go from what is signed to what follows from it: header, bundles of transactions, execution, the rest.
+What is signed tells which of two cells that disagree is the damaged one. Of a bundle counts what it holds: how that is
+compressed is nobody's word, and another program, or another version of this one, may do it in another way.
 
 Where several order together, a header may carry fewer signatures than their quorum, but never none: it names the hash of
 the one before, so the next header with a quorum speaks for it, and at the end the others' signatures may be on their way.
@@ -15,6 +16,7 @@ from typing import NoReturn
 from tallystick.codec import MalformedError, encode_json
 from tallystick.errors import TallystickError
 from tallystick.fsck.began import Began
+from tallystick.fsck.bundles import take_bundles
 from tallystick.fsck.membership import MembershipReader, Succession
 from tallystick.fsck.replayed import Replayed
 from tallystick.fsck.report import Cell, Notes, Progress, damage, is_same
@@ -33,7 +35,7 @@ from tallystick.machine import (
     execute_block,
 )
 from tallystick.machine.parameters import ACCEPTED
-from tallystick.merkle import Frontier, TileBuilder, leaf_hash
+from tallystick.merkle import Frontier, TileBuilder
 from tallystick.proofs.headers import (
     Header,
     check_signatures,
@@ -43,14 +45,13 @@ from tallystick.proofs.headers import (
     quorum,
     transactions_root,
 )
-from tallystick.store.database import operation_type
+from tallystick.store.bundles import place_of
+from tallystick.store.kept import operation_type
 
 # Blocks are read in groups of about so much, so that signatures are checked many at a time.
 _GROUP_TRANSACTIONS = 4_096
 _GROUP_BYTES = 16 << 20
 _GROUP_BLOCKS = 4_096
-# How far to look for the row that is missing in a block, or too many.
-_WINDOW = 25_000
 
 
 class Replay:
@@ -93,6 +94,7 @@ class Replay:
         self._notes = notes
         self._previous = genesis_hash
         self._blocks = Rows(file.rows("blocks"))
+        self._bundles = Rows(file.rows("bundles"))
         self._transactions = Rows(file.rows("transactions"))
         self._operations = Rows(file.rows("operations"))
         self._events = Rows(file.rows("events"))
@@ -118,6 +120,7 @@ class Replay:
         self.replayed.add_moment(base.size, beginning.head.history_root, base.height)
         # Older blocks that are being put in are counted from below; nothing is said of them before all are there.
         self._blocks = Rows(_beyond(self._file, "blocks", base.height))
+        self._bundles = Rows(_beyond(self._file, "bundles", place_of(base.height + 1, 0) - 1))
         self._transactions = Rows(_beyond(self._file, "transactions", base.transactions))
         self._operations = Rows(_beyond(self._file, "operations", base.size - 1))
         self._events = Rows(_beyond(self._file, "events", base.events))
@@ -142,12 +145,16 @@ class Replay:
                 self._check(block)
                 if progress is not None and (notes.blocks % 256 == 0 or self._blocks.next is None):
                     progress(notes.blocks, max(total, notes.blocks))
-        for table, rows in (("transactions", self._transactions), ("operations", self._operations)):
+        for table, rows in (
+            ("transactions", self._transactions),
+            ("bundles", self._bundles),
+            ("operations", self._operations),
+        ):
             expect_end(table, rows, "it belongs to no block")
         expect_end("events", self._events, "no operation caused it")
 
     def _read_group(self) -> list[StoredBlock]:
-        """Read some blocks with the transactions that name their heights."""
+        """Read some blocks with their transactions."""
         group: list[StoredBlock] = []
         height = self.state.height
         count = size = 0
@@ -156,20 +163,18 @@ class Replay:
             if row is None:
                 break
             height += 1
-            transactions: list[Row] = []
-            while (item := self._transactions.next) is not None and is_same(height, item[1]):
-                transactions.append(item)
-                size += len(item[5]) if isinstance(item[5], (bytes, str)) else 0
-                self._transactions.take()
-            count += len(transactions)
-            group.append(StoredBlock(row, transactions))
+            stored = StoredBlock(row)
+            take_bundles(self._bundles, height, stored)
+            size += sum(map(len, stored.raw))
+            count += len(stored.raw)
+            group.append(stored)
         return group
 
     def _verify(self, group: Sequence[StoredBlock]) -> None:
         """Decode the transactions of a group and check all their signatures at once."""
         checks = []
         for block in group:
-            block.decoded = [self._decode(row[5]) for row in block.transactions]
+            block.decoded = [self._decode(raw) for raw in block.raw]
             checks += [
                 (item.key, item.signed, item.signature) for item in block.decoded if isinstance(item, Transaction)
             ]
@@ -177,9 +182,7 @@ class Replay:
         for block in group:
             block.signed = [isinstance(item, Transaction) and next(answers) for item in block.decoded]
 
-    def _decode(self, raw: Cell) -> Transaction | str:
-        if not isinstance(raw, bytes):
-            return "not bytes"
+    def _decode(self, raw: bytes) -> Transaction | str:
         try:
             return decode_transaction(raw, self.state.genesis_hash)
         except MalformedError as error:
@@ -276,7 +279,7 @@ class Replay:
             DamageError: always.
         """
         height, time = stored.row[:2]
-        raw = [item.raw for item in stored.decoded if isinstance(item, Transaction)]
+        raw = stored.raw
         if not is_same(header.time, time):
             faults.append("its time is not that of the block")
         if transactions_root(raw).hex() != header.transactions_root:
@@ -297,69 +300,60 @@ class Replay:
         Raises:
             DamageError: they are not.
         """
-        sequence = self._notes.transactions
         items: list[Transaction] = []
-        for row, item, signed in zip(stored.transactions, stored.decoded, stored.signed, strict=True):
-            sequence += 1
-            if not is_same(sequence, row[0]):
-                raise_order("transactions", "seq", sequence, row[0], self._place)
+        rooted = transactions_root(stored.raw).hex() == header.transactions_root
+        if stored.odd is not None:
+            # What is there is all of it, or a bundle is missing before the next that is there.
+            if rooted:
+                raise_order("bundles", "place", stored.expected, stored.odd, self._place, surplus=True)
+            raise_order("bundles", "place", stored.expected, stored.odd, self._place)
+        for number, (item, signed) in enumerate(zip(stored.decoded, stored.signed, strict=True)):
             if isinstance(item, str):
-                raise damage(self._cell("transactions", sequence, "bytes"), f"not a transaction: {item}")
+                raise damage(self._bundle(stored, number), f"transaction {number} of the block is none: {item}")
             if not signed:
                 raise damage(
-                    self._cell("transactions", sequence, "bytes"),
-                    f"the signature is not {item.payload.organisation}'s over these operations",
+                    self._bundle(stored, number),
+                    f"transaction {number} of the block: the signature is not {item.payload.organisation}'s over these "
+                    "operations",
                 )
             items.append(item)
-        if transactions_root([item.raw for item in items]).hex() != header.transactions_root:
-            self._raise_other_transactions(self._notes.transactions + 1, stored, header)
-        for row, item in zip(stored.transactions, items, strict=True):
-            self._same("transactions", row[0], "id", item.id, row[2])
-            self._same("transactions", row[0], "organisation", item.payload.organisation, row[3])
+        if stored.fault:
+            raise damage(self._cell("bundles", stored.places[-1], "bytes"), stored.fault)
+        if not rooted:
+            self._raise_other_transactions(stored, header)
+        for number, item in enumerate(items):
             seen = item.payload.seen
             moment = self.replayed.find_moment(seen.size)
             if moment is None and seen.size < self._first_known:
                 continue
             if moment is None or moment.root.hex() != seen.root:
                 raise damage(
-                    self._cell("transactions", row[0], "bytes"),
+                    self._bundle(stored, number),
                     f"{item.payload.organisation} had seen another history of size {seen.size} than this one",
                 )
         return items
 
-    def _raise_other_transactions(self, first: int, stored: StoredBlock, header: Header) -> None:
-        """Name the row that is missing in a block, or too many: its number or its height was changed.
+    def _bundle(self, stored: StoredBlock, number: int) -> str:
+        """Return the cell that holds a transaction of a block."""
+        place = place_of(self.state.height + 1, number)
+        return self._cell("bundles", max(each for each in stored.places if each <= place), "bytes")
+
+    def _raise_other_transactions(self, stored: StoredBlock, header: Header) -> NoReturn:
+        """Name the bundle that is not what the header names: the only one, the one that is missing, or one too many.
 
         Raises:
             DamageError: always.
         """
-        rows = self._file.select(
-            "transactions",
-            "SELECT seq, height, bytes FROM transactions NOT INDEXED WHERE seq >= ? ORDER BY seq LIMIT ?",
-            (first, _WINDOW),
-        )
-        frontier = Frontier()
-        count = 0
-        odd: Cell = None
-        found = transactions_root(()).hex() == header.transactions_root
-        after: Row | None = None
-        for after in rows:
-            if found or not isinstance(after[2], bytes):
-                break
-            if not is_same(first + count, after[0]):
-                raise_order("transactions", "seq", first + count, after[0], self._place)
-            if not is_same(header.height, after[1]) and odd is None:
-                odd = after[0]
-            frontier.append(leaf_hash(after[2]))
-            count += 1
-            after = None
-            found = frontier.root().hex() == header.transactions_root
-        if found and odd is None and after is not None:
-            odd = after[0]
-        if found and odd is not None:
-            what = "the transaction is of this block" if count > len(stored.transactions) else "it is not of this block"
-            raise damage(self._cell("transactions", odd, "height"), what)
-        raise damage(f"{self._place}transactions", "they are not those that the header names")
+        if not stored.places:
+            raise damage(self._cell("bundles", stored.expected, "place"), "this row is missing")
+        first = place_of(header.height, 0)
+        for place in stored.places:
+            if transactions_root(stored.raw[: place - first]).hex() == header.transactions_root:
+                raise_order("bundles", "place", None, place, self._place, surplus=True)
+        what = "they are not those that the header names"
+        if len(stored.places) == 1:
+            raise damage(self._cell("bundles", stored.places[0], "bytes"), what)
+        raise damage(f"{self._place}bundles", what)
 
     def _execute(self, header: Header, stored: StoredBlock, items: list[Transaction]) -> BlockResult:
         """Execute a block and compare the app hash.
@@ -369,11 +363,11 @@ class Replay:
         """
         block = Block(header.height, header.time, tuple(item.raw for item in items))
         result = execute_block(self.state, block, self._rulebook, decoded=items, verified=lambda _: True)
-        for row, done in zip(stored.transactions, result.results, strict=True):
+        for number, done in enumerate(result.results):
             if done.refused is not None:
                 raise damage(
-                    self._cell("transactions", row[0], "bytes"),
-                    f"the rules refuse this transaction: {done.refused.name}",
+                    self._bundle(stored, number),
+                    f"the rules refuse transaction {number} of the block: {done.refused.name}",
                 )
         if result.app_hash.hex() != header.app_hash:
             raise damage(
@@ -396,12 +390,17 @@ class Replay:
         block: Row = (result.state_root, result.history_root, result.size, events + len(result.events))
         for column, expected, found in zip(COLUMNS["blocks"][4:], block, stored.row[4:], strict=True):
             self._same("blocks", height, column, expected, found)
-        for row, done in zip(stored.transactions, result.results, strict=True):
-            self._same("transactions", row[0], "first_leaf", done.first_leaf, row[4])
-            assert done.transaction is not None  # noqa: S101 - what is refused was found before
+        for number, done in enumerate(result.results):
+            item = done.transaction
+            assert item is not None  # noqa: S101 - what is refused was found before
+            sequence = self._notes.transactions + 1 + number
+            transaction: Row = (sequence, height, item.id, item.payload.organisation, done.first_leaf, number)
+            self._compare_row("transactions", self._transactions, transaction)
             for index, outcome in enumerate(done.outcomes):
-                kind = operation_type(done.transaction.operations[index])
-                self._compare_row("operations", self._operations, (done.first_leaf + index, row[0], kind, outcome.code))
+                kind = operation_type(item.operations[index])
+                self._compare_row(
+                    "operations", self._operations, (done.first_leaf + index, sequence, kind, outcome.code)
+                )
         for number, emitted in enumerate(result.events, events + 1):
             body = encode_json(emitted.event).decode()
             self._compare_row("events", self._events, (number, emitted.leaf, body))

@@ -148,6 +148,7 @@ class _Check:
         self, file: LedgerFile, trust: TrustFile | None, log: LogChecker | None, progress: Progress | None
     ) -> None:
         notes = self.notes
+        _check_format(file)
         file.check_schema(self.rulebook.collections.values(), notes)
         meta = self._meta(file)
         genesis, chain = meta["genesis"].encode("utf-8", "surrogateescape"), meta["chain"]
@@ -278,6 +279,22 @@ class _Check:
             for check in module.invariants:
                 for sentence in check(state):
                     self.notes.add(Finding(f"invariants of {module.name}", "", "", sentence))
+
+
+def _check_format(file: LedgerFile) -> None:
+    """Tell of a file of an older format before its tables are found to be other ones.
+
+    Raises:
+        DamageError: it is one.
+    """
+    try:
+        found = [row[0] for row in file.select("meta", "SELECT value FROM meta NOT INDEXED WHERE name = 'format'")]
+    except DamageError:
+        # What the schema is says more.
+        return
+    if found == ["1"]:
+        what = "an older format; start the node once (tally node run), it converts the file, then check again"
+        raise damage("meta row format: column value", what, str(FORMAT_VERSION), "1")
 
 
 def _check_records(file: LedgerFile, replayed: Replayed, notes: Notes, *, renumbered: bool = False) -> None:

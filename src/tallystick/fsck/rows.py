@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from tallystick.fsck.report import Cell, damage
 from tallystick.fsck.source import COLUMNS
@@ -14,17 +15,25 @@ Row = tuple[Cell, ...]
 
 @dataclass(slots=True)
 class StoredBlock:
-    """A block as the file has it: its row, the rows of its transactions, and what these are.
+    """A block as the file has it: its row, its bundles, and what these hold.
 
     Attributes:
         row: of `blocks`.
-        transactions: rows of `transactions` that name its height.
+        raw: the transactions in its bundles, as far as they can be read.
+        places: of these bundles.
+        expected: the place that a bundle behind them would have.
+        odd: the place of a row behind them that has another one; None where there is none.
+        fault: why the last of them cannot be read; "" where all can.
         decoded: each transaction, or why it is none.
         signed: whether each is signed by the key that it names.
     """
 
     row: Row
-    transactions: list[Row]
+    raw: list[bytes] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    expected: int = 0
+    odd: Cell = None
+    fault: str = ""
     decoded: list[Transaction | str] = field(default_factory=list)
     signed: list[bool] = field(default_factory=list)
 
@@ -43,13 +52,23 @@ class Rows:
         return row
 
 
-def raise_order(table: str, column: str, expected: Cell, found: Cell, place: str = "") -> None:
+def raise_order(
+    table: str, column: str, expected: Cell, found: Cell, place: str = "", *, surplus: bool = False
+) -> NoReturn:
     """Name the row that is missing, or the one that is too many.
+
+    Args:
+        table: whose rows they are.
+        column: the one that numbers them.
+        expected: the number of the next row.
+        found: the number that the next row has.
+        place: what comes before the name of the table.
+        surplus: no row is missing, so it is that one.
 
     Raises:
         DamageError: always.
     """
-    if isinstance(expected, int) and isinstance(found, int) and found > expected:
+    if not surplus and isinstance(expected, int) and isinstance(found, int) and found > expected:
         raise damage(f"{place}{table} row {expected!a}: column {column}", "this row is missing", expected, found)
     raise damage(f"{place}{table} row {found!a}: column {column}", "a row out of order", expected, found)
 

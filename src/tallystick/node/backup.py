@@ -418,7 +418,8 @@ def _check(home: Home) -> tuple[int, int]:
     home.key_store.list()
     home.read_trust()
     home.log_path.mkdir(exist_ok=True)
-    store = LedgerStore(home.ledger_path, rulebook(), read_only=True)
+    # Opened for writing, the ledger of an older backup is brought to this version's format.
+    store = LedgerStore(home.ledger_path, rulebook())
     try:
         latest = store.latest_checkpoint()
         if latest is not None:

@@ -8,8 +8,10 @@ Rules of this room:
 - `log/` is derived from `ledger.db` and written after it; what is missing there is written again at the next start.
 """
 
-from tallystick.store.database import LedgerStore, StoredBlock, StoredOperation, open_reader
+from tallystick.store.database import LedgerStore
 from tallystick.store.faults import DamagedError
+from tallystick.store.kept import StoredBlock, StoredOperation
+from tallystick.store.opening import open_reader
 from tallystick.store.schema import FORMAT_VERSION, ledger_tables_reference
 from tallystick.store.tilelog import TileLog
 

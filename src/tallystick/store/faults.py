@@ -56,13 +56,18 @@ def read_meta(path: Path, meta: Mapping[str, object]) -> tuple[str, bytes]:
 
     Raises:
         DamagedError: no program wrote it.
-        StorageError: a newer program did.
+        StorageError: a newer program did, or an older one and this file is opened for reading only.
     """
     found, chain, genesis = (meta.get(name) for name in ("format", "chain", "genesis"))
     if isinstance(found, str) and found.isascii() and found.isdecimal() and int(found) > FORMAT_VERSION:
         raise StorageError(
             f"{path} was written by a newer version of Tallystick: its format is {found}, this one reads {FORMAT_VERSION}",
             remedy="Use the version that wrote it, or a newer one. Do not repair it: it is not damaged.",
+        )
+    if found == "1":
+        raise StorageError(
+            f"{path} was written by an older version of Tallystick: its format is 1, this one reads {FORMAT_VERSION}",
+            remedy="Start the node once, it converts the file: tally node run. It is not damaged.",
         )
     if found != str(FORMAT_VERSION) or not isinstance(chain, str) or not isinstance(genesis, str):
         raise broken(path, ValueError("its meta table is not what any version writes"))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.store.base import BASE, BASE_EDGE, BASE_HEADS, MERGED, Base, merged_height
+from tallystick.store.bundles import place_of
 from tallystick.store.database import LedgerStore
 from tallystick.store.faults import broken
 
@@ -138,6 +139,10 @@ class OlderRows:
         run(
             "INSERT INTO main.transactions SELECT * FROM older.transactions WHERE height > ? AND height <= ? ORDER BY seq",
             between,
+        )
+        run(
+            "INSERT INTO main.bundles SELECT * FROM older.bundles WHERE place >= ? AND place < ? ORDER BY place",
+            (place_of(reached + 1, 0), place_of(end + 1, 0)),
         )
         run(
             "INSERT INTO main.events SELECT * FROM older.events WHERE "

@@ -9,7 +9,7 @@ import msgspec
 
 from tallystick.machine import Collection
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # (table, what it holds, [(column, declaration, meaning)]); the reference page is generated from this.
 TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
@@ -49,7 +49,23 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
             ("id", "BLOB NOT NULL", "SHA-256 of what was signed"),
             ("organisation", "TEXT NOT NULL", "who signed"),
             ("first_leaf", "INTEGER", "operations.leaf of its first operation; null where it was refused"),
-            ("bytes", "BLOB NOT NULL", "the signed transaction"),
+            ("position", "INTEGER NOT NULL", "its place in the block, from 0"),
+        ),
+    ),
+    (
+        "bundles",
+        "the signed transactions themselves, many in one piece",
+        (
+            (
+                "place",
+                "INTEGER PRIMARY KEY",
+                "height * 4294967296 + transactions.position, of its first transaction; others of that block follow",
+            ),
+            (
+                "bytes",
+                "BLOB NOT NULL",
+                "a zlib stream (RFC 1950) of the transactions in order, each behind its length: 4 bytes, big-endian",
+            ),
         ),
     ),
     (
@@ -145,14 +161,18 @@ FROM operations o JOIN transactions t ON t.seq = o.tx JOIN blocks b ON b.height 
 
 def create_statements(collections: Iterable[Collection[Any]]) -> list[str]:
     """Return the statements that make an empty `ledger.db`."""
-    statements = []
-    for name, _, columns in TABLES:
-        declared = ", ".join(f"{column} {declaration}" for column, declaration, _ in columns)
-        statements.append(f"CREATE TABLE {name}({declared})")
+    statements = [table_statement(name) for name, _, _ in TABLES]
     statements += INDEXES
     statements.append(HISTORY_VIEW)
     statements += [view_statement(collection) for collection in collections]
     return statements
+
+
+def table_statement(table: str) -> str:
+    """Return the statement that makes a table."""
+    (columns,) = (columns for name, _, columns in TABLES if name == table)
+    declared = ", ".join(f"{column} {declaration}" for column, declaration, _ in columns)
+    return f"CREATE TABLE {table}({declared})"
 
 
 def view_columns(collection: Collection[Any]) -> list[tuple[str, str, str]]:

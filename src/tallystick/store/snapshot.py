@@ -16,8 +16,9 @@ from tallystick.errors import NodeError, StorageError
 from tallystick.machine import Beginning, Head, LedgerState, Reader
 from tallystick.merkle import Edge, TileBuilder, TileSource, leaf_hash
 from tallystick.store.base import base_rows, read_heads
-from tallystick.store.database import LedgerStore, StoredBlock
+from tallystick.store.database import LedgerStore
 from tallystick.store.faults import broken
+from tallystick.store.kept import StoredBlock
 
 HEADS = 4_096
 Record = tuple[str, str, bytes]

@@ -10,7 +10,7 @@ from tests.support.ledgers import check
 
 COLUMNS = [(table, column) for table, _, columns in TABLES for column, _, _ in columns]
 # What follows from the history alone; of the other rows nobody can know how many arrived.
-DERIVED = ("meta", "blocks", "transactions", "operations", "events", "records", "trust")
+DERIVED = ("meta", "blocks", "transactions", "bundles", "operations", "events", "records", "trust")
 
 
 class Escaped(str):

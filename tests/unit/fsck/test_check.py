@@ -4,12 +4,16 @@ import json
 import os
 import shutil
 import sqlite3
+import zlib
+from contextlib import closing
 
 import pytest
 
 from tallystick.codec import encode_json
+from tallystick.codec.bundles import decode_bundle, encode_bundle
 from tallystick.fsck import Report, check_home
 from tallystick.store import LedgerStore
+from tallystick.store.bundles import place_of
 from tallystick.store.schema import INDEXES, TABLES
 from tests.support.ledgers import GENESIS, MEMBERSHIP, LedgerHome, check, note
 from tests.support.toy import MODULE, NOTES, RULEBOOK, Toy
@@ -149,7 +153,8 @@ def test_missing_index_is_named(home, index):
             "schema: table events",
         ),
         (["ALTER TABLE blocks ADD COLUMN more TEXT"], "schema: table blocks"),
-        (["UPDATE meta SET value = '2' WHERE name = 'format'"], "meta row format: column value"),
+        (["UPDATE meta SET value = '3' WHERE name = 'format'"], "meta row format: column value"),
+        (["UPDATE meta SET value = '1' WHERE name = 'format'"], "meta row format: column value"),
     ],
 )
 def test_other_schema_or_format_is_named(home, statements, place):
@@ -196,15 +201,51 @@ def test_first_damaged_block_is_named_and_later_ones_are_not_looked_at(home):
 def test_swapped_transactions_are_found(home):
     """Two good transactions in each other's place are found, although each is signed."""
     connection = sqlite3.connect(home / "ledger.db", isolation_level=None)
-    rows = connection.execute(
-        "SELECT id, organisation, bytes FROM transactions WHERE height = 3 ORDER BY seq"
-    ).fetchall()
-    seqs = [row[0] for row in connection.execute("SELECT seq FROM transactions WHERE height = 3 ORDER BY seq")]
-    connection.execute("UPDATE transactions SET id = zeroblob(seq) WHERE height = 3")
-    for seq, row in zip(seqs, reversed(rows), strict=True):
-        connection.execute("UPDATE transactions SET id = ?, organisation = ?, bytes = ? WHERE seq = ?", (*row, seq))
+    place = place_of(3, 0)
+    (bundle,) = connection.execute("SELECT bytes FROM bundles WHERE place = ?", (place,)).fetchone()
+    swapped = encode_bundle(reversed(decode_bundle(bundle)))
+    connection.execute("UPDATE bundles SET bytes = ? WHERE place = ?", (swapped, place))
     connection.close()
-    assert "block 3: transactions" in check(home).first.place
+    report = check(home)
+    assert f"block 3: bundles row {place}: column bytes" == report.first.place
+    assert "not those that the header names" in report.first.what
+
+
+def test_bundles_may_be_cut_and_compressed_in_other_ways(home):
+    """What a bundle holds counts, and not how: the checker and every reader find the same transactions."""
+    before = stored_blocks(home)
+    connection = sqlite3.connect(home / "ledger.db", isolation_level=None)
+    for place, bundle in connection.execute("SELECT place, bytes FROM bundles").fetchall():
+        data = zlib.decompress(bundle)
+        connection.execute("UPDATE bundles SET bytes = ? WHERE place = ?", (zlib.compress(data, 9), place))
+        if place == place_of(3, 0):
+            first, second = decode_bundle(bundle)
+            connection.execute("UPDATE bundles SET bytes = ? WHERE place = ?", (encode_bundle([first]), place))
+            connection.execute("INSERT INTO bundles VALUES (?, ?)", (place + 1, encode_bundle([second])))
+    connection.close()
+    assert check(home).ok
+    assert before == stored_blocks(home)
+
+
+def test_missing_bundle_of_several_is_named(home):
+    """Of a block in several bundles the one that is missing is named."""
+    connection = sqlite3.connect(home / "ledger.db", isolation_level=None)
+    place = place_of(3, 0)
+    (bundle,) = connection.execute("SELECT bytes FROM bundles WHERE place = ?", (place,)).fetchone()
+    second = decode_bundle(bundle)[1]
+    connection.execute(
+        "UPDATE bundles SET place = ?, bytes = ? WHERE place = ?", (place + 1, encode_bundle([second]), place)
+    )
+    connection.close()
+    report = check(home)
+    assert f"block 3: bundles row {place}: column place" == report.first.place
+    assert "missing" in report.first.what
+
+
+def stored_blocks(home):
+    """Return all blocks with their transactions."""
+    with closing(LedgerStore(home / "ledger.db", RULEBOOK, read_only=True)) as store:
+        return list(store.blocks(1))
 
 
 def test_refused_transaction_in_a_block_is_found(tmp_path):
@@ -216,8 +257,8 @@ def test_refused_transaction_in_a_block_is_found(tmp_path):
     made.rogue_block([made.toy.sign("bank", note("b"), expires=1)])
     made.close()
     report = check(made.folder)
-    assert "block 2: transactions row 2: column bytes" == report.first.place
-    assert "the rules refuse this transaction: expired" == report.first.what
+    assert f"block 2: bundles row {place_of(2, 0)}: column bytes" == report.first.place
+    assert "the rules refuse transaction 0 of the block: expired" == report.first.what
 
 
 def test_transaction_that_saw_another_history_is_found(tmp_path):
@@ -228,7 +269,7 @@ def test_transaction_that_saw_another_history_is_found(tmp_path):
     made.rogue_block([made.toy.sign("bank", note("b"), seen=(1, b"x" * 32))])
     made.close()
     report = check(made.folder)
-    assert "block 2: transactions row 2: column bytes" == report.first.place
+    assert f"block 2: bundles row {place_of(2, 0)}: column bytes" == report.first.place
     assert "another history of size 1" in report.first.what
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from tallystick.codec import encode_json
 from tallystick.errors import IntegrityError, StorageError
-from tallystick.machine import execute_block
+from tallystick.machine import Block, decode_transaction, execute_block
 from tallystick.merkle import leaf_hash, root_from_hashes
-from tallystick.store import LedgerStore, open_reader
+from tallystick.store import DamagedError, LedgerStore, open_reader
+from tallystick.store.bundles import place_of
 from tests.support.toy import RULEBOOK, PutNote, Toy
 
 
@@ -28,8 +29,6 @@ def store(toy, tmp_path):
 
 def commit(store, state, toy, *keys, time=1_000):
     transactions = tuple(toy.sign("bank", PutNote(key=key, text="hello")) for key in keys)
-    from tallystick.machine import Block
-
     result = execute_block(state, Block(state.height + 1, time, transactions), RULEBOOK)
     store.commit_block(result, encode_json({"height": state.height + 1}), b"s" * 64)
     result.commit_to(state)
@@ -78,8 +77,6 @@ def test_failed_commit_leaves_everything_as_it_was(store, toy):
     state = store.load_state()
     commit(store, state, toy, "a")
     transactions = (toy.sign("bank", PutNote(key="b", text="hello")),)
-    from tallystick.machine import Block
-
     result = execute_block(state, Block(2, 1_500, transactions), RULEBOOK)
     store._connection.execute(
         "CREATE TEMP TRIGGER full BEFORE INSERT ON main.events BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
@@ -116,3 +113,38 @@ def test_what_is_not_a_ledger_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(StorageError) as caught:
         open_reader(tmp_path / "ledger.db")
     assert "tally ledger check" in caught.value.remedy
+
+
+def test_transaction_that_is_kept_already_is_not_kept_twice(store, toy):
+    """A block with one of a block before, and one twice, keeps the others, in their order."""
+    state = store.load_state()
+    first, second, third = (toy.sign("bank", PutNote(key=key, text="hello")) for key in "abc")
+    for transactions in ((first,), (second, first, third, second)):
+        result = execute_block(state, Block(state.height + 1, 1_000, transactions), RULEBOOK)
+        store.commit_block(result, encode_json({"height": state.height + 1}), b"s" * 64)
+        result.commit_to(state)
+    assert [(first,), (second, third)] == [block.transactions for block in store.blocks(1)]
+    found = [
+        store.find_transaction(decode_transaction(raw, toy.state.genesis_hash).id) for raw in (first, second, third)
+    ]
+    assert [(1, 0, first), (2, 1, second), (2, 2, third)] == found
+    assert result.leaves == list(store.leaves(1, 3))
+
+
+def test_large_blocks_are_read_whole_and_one_by_one(store, toy):
+    """A block of more than a bundle comes back in order; a transaction of it takes none but its own bundle apart."""
+    state = store.load_state()
+    result = commit(store, state, toy, *(f"key {number}" for number in range(400)))
+    assert result.block.transactions == store.find_block(1).transactions
+    bundles = store.query("SELECT place - (1 << 32) FROM bundles ORDER BY place")
+    assert 2 < len(bundles) < 20
+    ((later,),) = bundles[1:2]
+    store._connection.execute("UPDATE bundles SET bytes = x'00' WHERE place = ?", (place_of(1, 0),))
+    again = LedgerStore(store.path, RULEBOOK, read_only=True)
+    assert result.block.transactions[later] == again.find_operation(later).transaction
+    with pytest.raises(DamagedError, match="not a bundle") as caught:
+        again.find_operation(later - 1)
+    assert "tally node repair" in caught.value.remedy
+    with pytest.raises(DamagedError, match="not a bundle"):
+        again.find_block(1)
+    again.close()
