@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from tallystick.codec.bundles import encode_bundle
 from tallystick.errors import PeerError
 from tallystick.machine import build_transaction
 from tallystick.merkle import EMPTY_ROOT
@@ -188,10 +189,12 @@ class Hostile:
         rpc.open()
         try:
             while True:
-                batch = [make() for _ in range(25) for make in (own.sign, victim.forge)]
+                batch = [
+                    encode_bundle([make() for _ in range(5) for make in (own.sign, victim.forge)]) for _ in range(5)
+                ]
                 # A full mempool of its own is no reason to stop.
                 with contextlib.suppress(PeerError):
-                    self.pushed += sum(answer.code == 0 for answer in await rpc.send(batch))
+                    self.pushed += 10 * sum(answer.code == 0 for answer in await rpc.send(batch))
         finally:
             await rpc.close()
 

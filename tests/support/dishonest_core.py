@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from tallystick.codec import MalformedError, sha256
+from tallystick.codec.bundles import decode_bundle, encode_bundle
 from tallystick.keys import OpenKeys
 from tallystick.machine import Transaction, build_transaction
 from tallystick.modules.evidence.ops import RecordEvidence
@@ -31,6 +32,8 @@ from tallystick.ordering.cometbft import engine
 from tallystick.ordering.cometbft.app import LedgerApplication
 from tallystick.ordering.cometbft.blocks import Executed
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
+from tallystick.ordering.cometbft.proposals import choose, room_in_block
+from tallystick.ordering.cometbft.results import gone
 
 HOW = "DISHONEST"
 FIRST_WRONG = 10
@@ -83,7 +86,7 @@ class Proposals(_Dishonest):
             bad = [self.sign() for _ in range(self._parameters.block_operations_per_organisation + 1)]
         else:
             bad = [self.sign(seen=(self.state.frontier.size, sha256(b"another history")))]
-        return abci.ResponsePrepareProposal(txs=[*good, *bad])
+        return abci.ResponsePrepareProposal(txs=[*good, encode_bundle(bad)])
 
 
 class WrongHash(_Dishonest):
@@ -121,23 +124,28 @@ class Twin(_Dishonest):
 
     async def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
         """Propose an operation of its own and nothing else."""
-        return abci.ResponsePrepareProposal(txs=[self.sign()])
+        return abci.ResponsePrepareProposal(txs=[encode_bundle([self.sign()])])
 
 
 class Flood(_Dishonest):
     """Knows no shares: whatever is pushed into its engine goes on to everybody, and its own comes first."""
 
     async def check_transactions(self, requests: Sequence[abci.RequestCheckTx]) -> list[abci.ResponseCheckTx]:
-        """Take everything."""
-        return [abci.ResponseCheckTx() for _ in requests]
+        """Take everything, and keep it until all of it is recorded."""
+        known = [request.type == abci.RECHECK and self._is_recorded(request.tx) for request in requests]
+        return [gone() if recorded else abci.ResponseCheckTx() for recorded in known]
+
+    def _is_recorded(self, bundle: bytes) -> bool:
+        decoded = [self._checker.decode(raw) for raw in decode_bundle(bundle)]
+        return all(item.id in self.state.accepted for item in decoded if self._is_own(item))
 
     async def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
         """Propose what its own organisation wants and nothing else."""
-        checked = [item.decoded for item in await self._checker.check(list(request.txs))]
-        own = [decoded.raw for decoded in checked if self._is_own(decoded)]
-        return await super().prepare_proposal(
-            abci.RequestPrepareProposal(txs=own, max_tx_bytes=request.max_tx_bytes, height=request.height)
-        )
+        raws = [raw for bundle in request.txs for raw in decode_bundle(bundle)]
+        own = [item.decoded for item in await self._checker.check(raws) if item.signed and self._is_own(item.decoded)]
+        fresh = [item for item in own if item.id not in self.state.accepted]
+        chosen = choose(fresh, self._parameters, room_in_block(request.max_tx_bytes))
+        return abci.ResponsePrepareProposal(txs=[encode_bundle(chosen)] if chosen else [])
 
     def _is_own(self, decoded: Transaction | MalformedError) -> TypeGuard[Transaction]:
         return isinstance(decoded, Transaction) and decoded.payload.organisation == self.organisation

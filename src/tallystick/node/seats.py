@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from tallystick.codec import sha256
 from tallystick.errors import IntegrityError
-from tallystick.machine import State, decode_transaction
+from tallystick.machine import State
 from tallystick.machine.execution import app_hash_of
 from tallystick.merkle import Frontier, StateTree, state_key, state_leaf
 from tallystick.modules import decode_genesis, genesis_writes
 from tallystick.modules.organisations.queries import engines, seatings
 from tallystick.modules.organisations.records import SEATINGS
 from tallystick.node.engine_genesis import POWER
-from tallystick.ordering.cometbft.replay import KeptBlock, KeptTransaction
+from tallystick.ordering.cometbft.replay import KeptBlock
 from tallystick.proofs.headers import decode_header
 from tallystick.store import LedgerStore
 
@@ -60,19 +60,7 @@ class KeptHistory:
                 remedy="Let this node follow as a replica until it has all older blocks, then start it as a validator.",
             )
         header = decode_header(block.header)
-        return KeptBlock(
-            bytes.fromhex(header.app_hash), block.time, [self._transaction(raw) for raw in block.transactions]
-        )
-
-    def _transaction(self, raw: bytes) -> KeptTransaction:
-        identifier = decode_transaction(raw, self._store.genesis_hash).id
-        found = self._store.find_transaction(identifier)
-        first = -1 if found is None or found[1] is None else found[1]
-        rows = self._store.query(
-            "SELECT o.outcome FROM operations o JOIN transactions t ON t.seq = o.tx WHERE t.id = ? ORDER BY o.leaf",
-            (identifier,),
-        )
-        return KeptTransaction(raw, first, [row[0] for row in rows])
+        return KeptBlock(bytes.fromhex(header.app_hash), block.time, block.transactions)
 
     def _before_the_first(self) -> KeptBlock:
         leaves = [

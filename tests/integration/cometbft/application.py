@@ -92,7 +92,7 @@ async def run(home, organisation, crash, every, retain, lenient):
         snapshots=snapshots,
         oversight=Oversight(
             retain=Retention(
-                retain, 0, lambda height: store.head_at(height).time, evidence_blocks=0, evidence_ms=0, step=1
+                retain, 0, lambda height: store.head_at(height).time, evidence_blocks=0, evidence_ms=0
             ).lowest
         ),
     )

@@ -15,10 +15,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tallystick.codec import sha256
+from tallystick.codec.bundles import encode_bundle
 from tallystick.machine import Block, LedgerState, build_transaction, decode_transaction, execute_block
 from tallystick.merkle import Frontier, StateTree, state_key, state_leaf
 from tallystick.modules import decode_genesis, genesis_writes, rulebook
 from tallystick.modules.evidence.ops.record_evidence import RecordEvidence
+from tallystick.ordering.cometbft.bundles import unpack
 from tallystick.ordering.cometbft.rpc import RPC_SETTINGS, EngineRpc
 from tallystick.proofs.headers import decode_header
 from tallystick.store import LedgerStore
@@ -37,7 +39,7 @@ SETTINGS = {
     "create_empty_blocks": "false",
     "timeout_commit": '"100ms"',
     "timeout_propose": '"1s"',
-    "recheck": "false",
+    "recheck": "true",
     "addr_book_strict": "false",
     "allow_duplicate_ip": "true",
     "pex": "false",
@@ -90,6 +92,16 @@ def first_state():
         tree=StateTree.build((place, state_leaf(place, value)) for place, value in entries),
         frontier=Frontier(),
     )
+
+
+class LooseRpc(EngineRpc):
+    """Speaks of the ledger's transactions: each is sent in a bundle of its own, and a block's are taken out of theirs."""
+
+    async def send(self, transactions, *, wait=True):
+        return await super().send([encode_bundle([raw]) for raw in transactions], wait=wait)
+
+    async def transactions(self, height):
+        return tuple(raw for bundle in unpack(await super().transactions(height)) for raw in bundle)
 
 
 class Machine:
@@ -188,7 +200,7 @@ class Machine:
     @asynccontextmanager
     async def rpc(self):
         """Yield the engine's RPC, open."""
-        client = EngineRpc(self.socket)
+        client = LooseRpc(self.socket)
         client.open()
         try:
             yield client

@@ -14,7 +14,6 @@ from tallystick.ordering.cometbft.admission import Admission
 from tallystick.ordering.cometbft.app import LedgerApplication
 from tallystick.ordering.cometbft.blocks import BlockSink, Committed, Misbehaviour, Sealed
 from tallystick.ordering.cometbft.engine import Distributed
-from tallystick.ordering.cometbft.results import ResultData, decode_outcomes
 from tallystick.ordering.cometbft.rpc import EngineRpc
 from tallystick.ordering.cometbft.sealing import HeaderSealer
 from tallystick.ordering.cometbft.server import AbciServer, Application
@@ -33,12 +32,10 @@ __all__ = [
     "HeaderSealer",
     "LedgerApplication",
     "Misbehaviour",
-    "ResultData",
     "Sealed",
     "Share",
     "SnapshotExchange",
     "SnapshotFolder",
     "SnapshotStore",
     "ValidatorSource",
-    "decode_outcomes",
 ]

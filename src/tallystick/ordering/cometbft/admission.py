@@ -1,4 +1,4 @@
-"""Who gets into this node's mempool: what a block would take now, and each organisation only up to its share.
+"""What waits at this node for a block: what one would take now, and of each organisation only up to its share.
 
 Rules:
 
@@ -9,8 +9,8 @@ Rules:
 - A share is what one organisation may have waiting, and never more than is still free. Without it, those that flood
   would have the engine's mempool to themselves, whether through this node or through other validators'. Who is beyond it
   is told so before its signature is looked at.
-- A share is about a block's worth of bytes: the engine takes what it proposes from the front of its mempool, so that what
-  is behind one organisation's backlog waits a block for it, not many.
+- An author may have seen a block that is on its way here. What names a history longer than this one waits, and is
+  proposed once this ledger has that root; after two blocks without it, it is dropped.
 - Where blocks take long because they are full, shares shrink, and grow again when they are quick: what one organisation
   may put between another and its block is about a second's work on this machine, be it fast or slow. They begin small.
 - Only a signature shows whose a transaction is, so bad ones count for nobody. Other validators' engines may send any
@@ -20,8 +20,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Protocol
 
 from tallystick.machine import LedgerState, Parameters, Rulebook, State, Transaction
 from tallystick.machine.rejections import (
@@ -51,6 +51,8 @@ BAD_SIGNATURES = 1_000
 BAD_SIGNATURES_A_SECOND = 100
 _SWEEP_MS = 60_000
 _MAX_ROOTS = 4_096
+# So many blocks an author may be ahead of this ledger.
+_BLOCKS_AHEAD = 2
 
 
 class HistoryRoots(Protocol):
@@ -60,14 +62,8 @@ class HistoryRoots(Protocol):
         """Return the root of the history at a size where a block ended, or None."""
 
 
-class _Waiting(NamedTuple):
-    raw: bytes
-    organisation: str
-    expires: int
-
-
 class Admission:
-    """Judges transactions against the last committed block; keeps count of what waits."""
+    """Judges transactions against the last committed block; holds what waits, oldest first."""
 
     def __init__(
         self,
@@ -91,7 +87,9 @@ class Admission:
         self._roots = roots
         self._rulebook = rulebook
         self._clock_ms = clock_ms
-        self._waiting: dict[bytes, _Waiting] = {}
+        self._waiting: dict[bytes, Transaction] = {}
+        # Those whose authors have seen more than this ledger has, and its height when they came.
+        self._ahead: dict[bytes, int] = {}
         self._full = share or SHARE
         self._shares = Shares(Share(*map(min, self._full, FIRST)), WHOLE)
         self._committed_at = clock_ms()
@@ -107,8 +105,23 @@ class Admission:
         """How many transactions were admitted and are in no block yet."""
         return len(self._waiting)
 
-    def judge(self, transaction: Transaction, parameters: Parameters) -> None:
+    def identifiers(self) -> Collection[bytes]:
+        """Return the ids of what waits."""
+        return self._waiting.keys()
+
+    def candidates(self) -> list[Transaction]:
+        """Return what waits and may be proposed now, oldest first."""
+        if not self._ahead:
+            return list(self._waiting.values())
+        return [item for key, item in self._waiting.items() if key not in self._ahead]
+
+    def judge(self, transaction: Transaction, parameters: Parameters, *, may_be_ahead: bool = False) -> None:
         """Check what needs the state; the signature is checked by the caller.
+
+        Args:
+            transaction: to be judged.
+            parameters: of the zone.
+            may_be_ahead: whether its author may have seen a longer history than this one.
 
         Raises:
             RejectedError: a block would refuse it now.
@@ -127,7 +140,8 @@ class Admission:
             raise EXPIRES_TOO_LATE(limit_ms=parameters.max_expires_ahead_ms)
         if transaction.id in state.accepted:
             raise REPEATED()
-        if not self.has_seen_this(transaction):
+        ahead = may_be_ahead and payload.seen.size > state.frontier.size
+        if not ahead and not self.has_seen_this(transaction):
             raise WRONG_HISTORY(size=payload.seen.size)
         rights = self._rulebook.authority.find_rights(self._view, transaction.key.hex())
         if rights is None or rights.organisation != payload.organisation:
@@ -150,34 +164,45 @@ class Admission:
         self._was_short = self._was_short or not has_room
         return has_room
 
+    def waits(self, transaction: Transaction) -> bool:
+        """Tell whether these very bytes wait already.
+
+        Raises:
+            RejectedError: another form of the transaction does, with another signature.
+        """
+        known = self._waiting.get(transaction.id)
+        if known is None:
+            return False
+        if known.raw != transaction.raw:
+            raise REPEATED()
+        return True
+
     def admit(self, transaction: Transaction) -> bool:
-        """Count a good transaction as waiting; return False where its organisation has its share waiting already.
+        """Let a good transaction wait; return False where its organisation has its share waiting already.
 
         Raises:
             RejectedError: another form of it waits already, with another signature.
         """
-        known = self._waiting.get(transaction.id)
-        if known is not None:
-            # The engine forgets what its mempool had no room for, and asks again when the same bytes come again.
-            if known.raw != transaction.raw:
-                raise REPEATED()
+        if self.waits(transaction):
             return True
-        organisation = transaction.payload.organisation
         if not self._has_room(transaction):
             return False
-        self._shares.add(organisation, len(transaction.raw))
-        self._waiting[transaction.id] = _Waiting(transaction.raw, organisation, transaction.payload.expires)
+        self._shares.add(transaction.payload.organisation, len(transaction.raw))
+        self._waiting[transaction.id] = transaction
+        if transaction.payload.seen.size > self._state.frontier.size:
+            self._ahead[transaction.id] = self._state.height
         return True
 
     def drop(self, identifiers: Iterable[bytes]) -> None:
-        """Count transactions as waiting no more."""
+        """Let transactions wait no more."""
         for identifier in identifiers:
             known = self._waiting.pop(identifier, None)
             if known is not None:
-                self._shares.remove(known.organisation, len(known.raw))
+                self._shares.remove(known.payload.organisation, len(known.raw))
+                self._ahead.pop(identifier, None)
 
     def engine_began(self) -> None:
-        """Count nothing as waiting: the mempool of an engine that begins is empty."""
+        """Let nothing wait: the mempool of an engine that begins is empty."""
         self.drop(tuple(self._waiting))
 
     # --- bad signatures ----------------------------------------------------------------------------------------------
@@ -207,10 +232,23 @@ class Admission:
         self._adapt(len(done))
         state = self._state
         self._view = State(state.reader, state.tree)
+        self._look_at_those_ahead()
         if state.time - self._swept > _SWEEP_MS:
             self._swept = state.time
-            # The engine may have dropped what this admitted; after its expiry nobody waits for it any more.
-            self.drop([key for key, known in self._waiting.items() if known.expires < state.time])
+            # What no proposer took, for whatever reason; after its expiry nobody waits for it any more.
+            self.drop([key for key, known in self._waiting.items() if known.payload.expires < state.time])
+
+    def _look_at_those_ahead(self) -> None:
+        """Find out which of the longer histories that authors had seen is this one by now."""
+        for identifier, since in tuple(self._ahead.items()):
+            transaction = self._waiting[identifier]
+            if transaction.payload.seen.size > self._state.frontier.size:
+                if self._state.height >= since + _BLOCKS_AHEAD:
+                    self.drop([identifier])
+            elif self.has_seen_this(transaction):
+                del self._ahead[identifier]
+            else:
+                self.drop([identifier])
 
     def _adapt(self, transactions: int) -> None:
         """Make shares smaller behind a block that was slow and full, and larger behind a quick one that was not enough."""

@@ -11,7 +11,8 @@ Order of steps of a block, and what a crash between them leaves:
 Rules:
 
 - Execution looks at nothing but the state and the block: not at the clock, the network or this node's settings.
-- Whatever is in a block, every transaction has exactly one result; content never raises. What does not fit at all (a
+- Whatever is in a block, each transaction of the engine's, which is a bundle of the ledger's (`bundles`), has exactly one
+  result; content never raises. What does not fit at all (a
   height out of turn, another chain) does, and the engine stops: going on would fork.
 - A block's refused transactions are in the engine's own store; the ledger keeps those that reached the history. What is
   refused leaves nothing behind, so the block without it has the very same result.
@@ -24,16 +25,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
+from typing import NamedTuple
 
 import structlog
 
 from tallystick.codec import MalformedError
+from tallystick.codec.bundles import decode_bundle, encode_bundle
 from tallystick.errors import IntegrityError, RejectedError
 from tallystick.machine import Block, BlockResult, LedgerState, Parameters, Rulebook, State, Transaction, execute_block
 from tallystick.machine.execution import app_hash_of
 from tallystick.machine.parameters import PARAMETERS, PARAMETERS_KEY
-from tallystick.machine.rejections import BAD_SIGNATURE, MALFORMED
+from tallystick.machine.rejections import BAD_SIGNATURE, MALFORMED, REPEATED
+from tallystick.ordering.cometbft import beginnings as middle
 from tallystick.ordering.cometbft.admission import Admission
+from tallystick.ordering.cometbft.beginnings import Beginnings
 from tallystick.ordering.cometbft.blocks import (
     BlockSink,
     Committed,
@@ -42,20 +47,30 @@ from tallystick.ordering.cometbft.blocks import (
     misbehaviour_in,
     without_refused,
 )
+from tallystick.ordering.cometbft.bundles import Carried, unpack
 from tallystick.ordering.cometbft.checking import Checked, TransactionChecker
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.oversight import Oversight
-from tallystick.ordering.cometbft.proposals import choose, find_fault
+from tallystick.ordering.cometbft.proposals import choose, find_fault, room_in_block
 from tallystick.ordering.cometbft.replay import EngineHeight, History, KeptBlock, answer_again, is_kept
-from tallystick.ordering.cometbft.results import NODE_CODESPACE, busy, encode_result, refusal
+from tallystick.ordering.cometbft.results import NODE_CODESPACE, busy, encode_result, gone, refusal
 from tallystick.ordering.cometbft.snapshots import NoSnapshots, SnapshotExchange
 from tallystick.ordering.cometbft.validators import ValidatorSource, changes, difference, update
 from tallystick.ordering.fairness import Share
 from tallystick.ordering.verifier import SignatureVerifier
 
 log = structlog.get_logger("engine")
+# Part of each header of the engines' chain, from its first on; an engine that begins later must be told the same.
+APP_VERSION = 1
 _REPAIR = "Stop the node and type `tally ledger check`; then restore a backup, or join anew from another member's copy."
 _OTHER_ZONE = "Check that the engine's genesis and this node's zone.json belong to the same zone."
+
+
+class _Arrived(NamedTuple):
+    """A transaction that may be let in if its signature is good, and which request's bundle brought it."""
+
+    position: int
+    transaction: Transaction
 
 
 class LedgerApplication:
@@ -76,11 +91,11 @@ class LedgerApplication:
         seal: Callable[[BlockResult], Sealed],
         on_block: Callable[[Committed], None] | None = None,
         on_engine: Callable[[], None] | None = None,
-        on_judged: Callable[[bytes, abci.ResponseCheckTx], None] | None = None,
         validators: ValidatorSource | None = None,
         knows_engine: Callable[[str], bool] | None = None,
         history: History | None = None,
         engine: EngineHeight | None = None,
+        beginnings: Beginnings | None = None,
         snapshots: SnapshotExchange | None = None,
         share: Share | None = None,
         initial_height: int = 1,
@@ -97,11 +112,11 @@ class LedgerApplication:
             seal: makes and signs the header of a block that is about to be committed.
             on_block: told of each block after it is on disk.
             on_engine: told when an engine begins to talk: its mempool is empty.
-            on_judged: told of each transaction that the engine asked about, and the answer.
             validators: reads from the state who validates; by default those of the engine's genesis stay.
             knows_engine: tells by its node id whether another engine may connect; by default any may.
             history: the ledger's blocks, and
             engine: how far the engine has come, where it may be behind them.
+            beginnings: heights at which engines may begin; by default none but the first.
             snapshots: makes and takes snapshots; by default none.
             share: what one organisation may have waiting.
             initial_height: the first block of the engine's chain; above 1 where the zone had another engine before.
@@ -114,15 +129,16 @@ class LedgerApplication:
         self._seal = seal
         self._on_block = on_block
         self._on_engine = on_engine
-        self._on_judged = on_judged
         self._validators = validators
         self._knows_engine = knows_engine
         self._history = history
         self._engine = engine
+        self._beginnings = beginnings
         self._replayed = 0
         self._snapshots: SnapshotExchange = snapshots or NoSnapshots()
         self._admission_of = partial(Admission, roots=sink, rulebook=rulebook, clock_ms=clock_ms, share=share)
         self._admission = self._admission_of(state)
+        self._carried = Carried()
         self._initial_height = initial_height
         self._oversight = oversight or Oversight()
         self._meter = self._oversight.meter
@@ -152,14 +168,20 @@ class LedgerApplication:
         if self._on_engine is not None:
             self._on_engine()
         self._admission.engine_began()
-        height = self.state.height if self._behind is None else self._behind
+        self._carried.clear()
+        height = self.reached
         began = height >= self._initial_height
         return abci.ResponseInfo(
             data="tallystick",
-            app_version=self._parameters.rules,
+            app_version=APP_VERSION,
             last_block_height=height if began else 0,
             last_block_app_hash=self._app_hash_at(height) if began else b"",
         )
+
+    @property
+    def reached(self) -> int:
+        """Height of the last block that the engine has brought."""
+        return self.state.height if self._behind is None else self._behind
 
     @property
     def _behind(self) -> int | None:
@@ -210,39 +232,86 @@ class LedgerApplication:
     # --- admitting and proposing -------------------------------------------------------------------------------------
 
     async def check_transactions(self, requests: Sequence[abci.RequestCheckTx]) -> list[abci.ResponseCheckTx]:
-        """Admit what a block would take now; signatures of what passes the rest are checked as one batch."""
-        answers = [abci.ResponseCheckTx() for _ in requests]
-        judged: list[tuple[int, Transaction]] = []
+        """Let bundles into the mempool: those that bring something which a block would take now.
+
+        Signatures of what passes the rest are checked as one batch. Asked again after a block, it keeps the bundles of
+        which something waits still.
+        """
+        answers: list[abci.ResponseCheckTx] = []
+        arrived: list[_Arrived] = []
         for position, request in enumerate(requests):
+            if request.tx in self._carried:
+                answers.append(abci.ResponseCheckTx())
+            elif request.type == abci.RECHECK:
+                answers.append(gone())
+            else:
+                answers.append(self._open(position, request.tx, arrived))
+        checked = await self._checker.check_decoded([each.transaction for each in arrived])
+        brought: dict[int, list[bytes]] = {}
+        for each, item in zip(arrived, checked, strict=True):
+            refused = self._let_in(each.transaction, item)
+            if refused is None:
+                brought.setdefault(each.position, []).append(each.transaction.id)
+            else:
+                answers[each.position] = refused
+        for position, identifiers in brought.items():
+            self._carried.add(requests[position].tx, identifiers)
+            answers[position] = abci.ResponseCheckTx()
+        return answers
+
+    def _open(self, position: int, bundle: bytes, arrived: list[_Arrived]) -> abci.ResponseCheckTx:
+        """Judge what a bundle brings, all but signatures; return the answer in case that nothing more comes of it."""
+        answer = abci.ResponseCheckTx()
+        try:
+            transactions = decode_bundle(bundle)
+        except MalformedError as error:
+            return refusal(MALFORMED(reason=error.reason))
+        for raw in transactions:
             try:
-                transaction = self._judge(request)
+                transaction = self._judge(raw)
             except RejectedError as error:
-                answers[position] = refusal(error)
-                continue
-            if request.type == abci.RECHECK:
+                answer = refusal(error)
                 continue
             if self._admission.has_room(transaction) and self._may_look(transaction):
-                judged.append((position, transaction))
+                arrived.append(_Arrived(position, transaction))
             else:
-                answers[position] = busy(transaction.payload.organisation)
-        checked = await self._checker.check_decoded([transaction for _, transaction in judged])
-        for (position, transaction), item in zip(judged, checked, strict=True):
-            bad = item.refused()
-            if bad is not None:
-                self._admission.was_bad()
-                self._meter.refused("transaction", bad.name)
-            answers[position] = refusal(bad) if bad is not None else self._admit(transaction)
-        if self._on_judged is not None:
-            for request, answer in zip(requests, answers, strict=True):
-                self._on_judged(request.tx, answer)
-        return answers
+                answer = busy(transaction.payload.organisation)
+        return answer
+
+    def _judge(self, raw: bytes) -> Transaction:
+        """Return a transaction that a block would take now, or soon, if its signature is good.
+
+        Raises:
+            RejectedError: a block would not, or it waits already.
+        """
+        decoded = self._checker.decode(raw)
+        if isinstance(decoded, MalformedError):
+            raise MALFORMED(reason=decoded.reason)
+        if self._admission.waits(decoded):
+            raise REPEATED()
+        self._admission.judge(decoded, self._parameters, may_be_ahead=True)
+        return decoded
+
+    def _let_in(self, transaction: Transaction, item: Checked) -> abci.ResponseCheckTx | None:
+        """Let a transaction wait from now on, which did not before; else return why not."""
+        bad = item.refused()
+        if bad is not None:
+            self._admission.was_bad()
+            self._meter.refused("transaction", bad.name)
+            return refusal(bad)
+        try:
+            if self._admission.waits(transaction):
+                return refusal(REPEATED())
+            return None if self._admission.admit(transaction) else busy(transaction.payload.organisation)
+        except RejectedError as error:
+            return refusal(error)
 
     def _may_look(self, transaction: Transaction) -> bool:
         """Tell whether a signature may be checked now; what is known to be good need not be."""
         return self._checker.knows(transaction.raw) or self._admission.may_look()
 
     async def check_signatures(self, transactions: Sequence[Transaction]) -> list[bool]:
-        """Check signatures of what somebody hands in here; admission does not check the good ones again."""
+        """Check signatures of what somebody hands in here; nothing else checks the good ones again."""
         signed = [item.signed for item in await self._checker.check_decoded(transactions)]
         for _ in range(signed.count(False)):
             self._meter.refused("transaction", BAD_SIGNATURE.name)
@@ -256,51 +325,64 @@ class LedgerApplication:
         """
         self._admission.judge(transaction, self._parameters)
 
-    def _judge(self, request: abci.RequestCheckTx) -> Transaction:
-        """Return a transaction that a block would take now if its signature is good.
+    def waits(self, transaction: Transaction) -> bool:
+        """Tell whether a transaction waits for a block already, whoever brought it.
 
         Raises:
-            RejectedError: a block would not.
+            RejectedError: another form of it does, with another signature.
         """
-        decoded = self._checker.decode(request.tx)
-        if isinstance(decoded, MalformedError):
-            raise MALFORMED(reason=decoded.reason)
-        try:
-            self._admission.judge(decoded, self._parameters)
-        except RejectedError:
-            if request.type == abci.RECHECK:
-                self._admission.drop([decoded.id])
-            raise
-        return decoded
+        return self._admission.waits(transaction)
 
-    def _admit(self, transaction: Transaction) -> abci.ResponseCheckTx:
-        try:
-            admitted = self._admission.admit(transaction)
-        except RejectedError as error:
-            return refusal(error)
-        return abci.ResponseCheckTx() if admitted else busy(transaction.payload.organisation)
+    def admit(self, transaction: Transaction) -> bool:
+        """Let a transaction with a good signature wait for a block; False where its organisation has its share waiting.
+
+        Raises:
+            RejectedError: another form of it waits already, with another signature.
+        """
+        return self._admission.admit(transaction)
+
+    def carry(self, transactions: Sequence[Transaction]) -> bytes:
+        """Return the bundle in which transactions that wait here travel to the other validators."""
+        bundle = encode_bundle(transaction.raw for transaction in transactions)
+        self._carried.add(bundle, [transaction.id for transaction in transactions])
+        return bundle
+
+    def drop(self, transactions: Sequence[Transaction]) -> None:
+        """Let transactions wait no more, since the engine does not take them."""
+        self._admission.drop([transaction.id for transaction in transactions])
 
     async def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
-        """Choose the transactions of a block, oldest first (`proposals`)."""
+        """Choose the transactions of a block, oldest first (`proposals`); all of them are one bundle."""
         if self._kept(request.height) is not None:
             # The block of this height was decided long ago, and this proposal comes too late for anybody.
             return abci.ResponsePrepareProposal()
-        checked = await self._checker.check(list(request.txs))
-        return abci.ResponsePrepareProposal(txs=choose(checked, self._parameters, request.max_tx_bytes))
+        chosen = choose(self._admission.candidates(), self._parameters, room_in_block(request.max_tx_bytes))
+        return abci.ResponsePrepareProposal(txs=[encode_bundle(chosen)] if chosen else [])
 
     async def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
         """Vote for another's block, or not (`proposals`)."""
-        kept = self._kept(request.height)
-        if kept is not None:
-            fault = None if is_kept(request.txs, kept) else "the ledger holds another block of this height"
-        else:
-            checked = await self._checker.check(list(request.txs))
-            fault = find_fault(checked, self._parameters) or self._find_other_history(checked)
+        try:
+            fault = await self._find_fault(request.height, request.txs)
+        except MalformedError as error:
+            fault = error.reason
         if fault is None:
             return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.ACCEPT)
         self._meter.refused("proposal", "against_the_rules")
         log.warning("proposal_refused", height=request.height, proposer=request.proposer_address.hex(), reason=fault)
         return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.REJECT)
+
+    async def _find_fault(self, height: int, bundles: Sequence[bytes]) -> str | None:
+        """Return why a proposal is not voted for, or None.
+
+        Raises:
+            MalformedError: it holds something else than bundles.
+        """
+        transactions = [raw for bundle in bundles for raw in decode_bundle(bundle)]
+        kept = self._kept(height)
+        if kept is not None:
+            return None if is_kept(transactions, kept) else "the ledger holds another block of this height"
+        checked = await self._checker.check(transactions)
+        return find_fault(checked, self._parameters) or self._find_other_history(checked)
 
     def _find_other_history(self, checked: Sequence[Checked]) -> str | None:
         """Return why a proposal is not voted for: one of its authors has seen another history than this one.
@@ -343,9 +425,11 @@ class LedgerApplication:
                 remedy=_REPAIR,
             )
         self._pending = None
-        checked = await self._checker.check(list(request.txs))
+        bundles = unpack(request.txs)
+        transactions = tuple(raw for bundle in bundles for raw in bundle)
+        checked = await self._checker.check(transactions)
         bad = {item.decoded.raw for item in checked if not item.signed and not isinstance(item.decoded, MalformedError)}
-        block = Block(request.height, time, tuple(request.txs))
+        block = Block(request.height, time, transactions)
         began = perf_counter()
         result = execute_block(
             state,
@@ -357,7 +441,7 @@ class LedgerApplication:
         self._meter.observe("apply_seconds", perf_counter() - began)
         self._pending = Executed(result, misbehaviour_in(request.misbehavior))
         return abci.ResponseFinalizeBlock(
-            tx_results=[encode_result(done) for done in result.results],
+            tx_results=[encode_result(bundle) for bundle in bundles],
             validator_updates=changes(self._validators, state.reader, result),
             app_hash=result.app_hash,
         )
@@ -409,6 +493,7 @@ class LedgerApplication:
         self._admission.block_committed(
             [done.transaction.id for done in result.results if done.transaction is not None]
         )
+        self._carried.block_committed(self._admission.identifiers())
         self._snapshots.block_committed(state)
         if self._on_block is not None:
             self._on_block(Committed(kept, sealed, result.results))
@@ -449,26 +534,41 @@ class LedgerApplication:
     async def list_snapshots(self, request: abci.RequestListSnapshots) -> abci.ResponseListSnapshots:
         """Tell which snapshots this node has."""
         del request
-        return abci.ResponseListSnapshots(snapshots=self._snapshots.offers())
+        others = [] if self._beginnings is None else self._beginnings.offers()
+        return abci.ResponseListSnapshots(snapshots=[*self._snapshots.offers(), *others])
 
     async def load_snapshot_chunk(self, request: abci.RequestLoadSnapshotChunk) -> abci.ResponseLoadSnapshotChunk:
         """Give one chunk; nothing where there is none."""
+        if request.format == middle.FORMAT and self._beginnings is not None:
+            return abci.ResponseLoadSnapshotChunk(chunk=self._beginnings.chunk(request.height) or b"")
         return abci.ResponseLoadSnapshotChunk(
             chunk=self._snapshots.chunk(request.height, request.format, request.chunk) or b""
         )
 
     async def offer_snapshot(self, request: abci.RequestOfferSnapshot) -> abci.ResponseOfferSnapshot:
-        """Begin to restore a snapshot if this ledger has no block yet and its description is a good one."""
+        """Begin to restore a snapshot if this ledger has no block yet and its description is a good one.
+
+        Where it has blocks, and the engine is behind them, the engine may begin in the middle (`beginnings`).
+        """
+        answer = abci.ResponseOfferSnapshot
         if self.state.height:
-            return abci.ResponseOfferSnapshot(result=abci.ResponseOfferSnapshot.ABORT)
+            if self._beginnings is None:
+                return answer(result=answer.ABORT)
+            if request.snapshot.format != middle.FORMAT:
+                return answer(result=answer.REJECT_FORMAT)
+            taken = self._beginnings.offered(request.snapshot, request.app_hash, self.state.height)
+            return answer(result=taken)
         return abci.ResponseOfferSnapshot(result=self._snapshots.offered(request.snapshot, request.app_hash))
 
     async def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
         """Take one chunk; with the last, recompute the app hash and, if it is right, go on from there."""
+        if self.state.height and self._beginnings is not None:
+            return self._beginnings.apply(request.chunk, request.sender)
         answer, restored = self._snapshots.apply(request.index, request.chunk, request.sender)
         if restored is not None:
             self.state = restored
             self._parameters = self._read_parameters()
             self._admission = self._admission_of(restored)
+            self._carried.clear()
             log.info("snapshot_restored", height=restored.height, size=restored.frontier.size)
         return answer

@@ -4,14 +4,15 @@ A transaction goes this way, and a crash leaves this:
 
 1. judged here, against the last block on disk, and its signature checked; then it waits in its organisation's queue
    (`ordering.intake`). A crash loses what nobody was told is safe.
-2. handed to the engine, whose mempool spreads it to the other validators. A crash here may leave it there: who asks
-   again with the same bytes is told what became of it, for it is accepted once. An engine that crashes forgets its
-   mempool: whatever waits is handed to the one that is started in its place.
+2. taken into the application's pool, from which proposals are made, and handed to the engine in a bundle with whatever
+   was queued with it (`bundles`); the engine's mempool spreads the bundle to the other validators. A crash here may
+   leave it there: who asks again with the same bytes is told what became of it, for it is accepted once. An engine that
+   crashes forgets its mempool: whatever waits is handed to the one that is started in its place.
 3. decided in a block, by more than two thirds of the validators; executed; the header signed with this organisation's
    `system` key; committed in one SQL transaction (`app`). From here the block exists.
 4. acknowledged. The signatures of the other validators under the header come by and by; `ledger.seals` collects them.
 
-Where the mempool has an organisation's share already, its queue waits for the next block: what was taken here is not
+Where the pool has an organisation's share already, its queue waits for the next block: what was taken here is not
 refused for being one too many. Others' queues go on.
 
 The header is the zone's own, as under the embedded engine, and names the transactions that reached the history alone:
@@ -31,14 +32,13 @@ from tallystick.codec import MalformedError
 from tallystick.errors import NodeError, PeerError, RejectedError
 from tallystick.keys import Signer
 from tallystick.machine import BlockResult, LedgerState, Rulebook, decode_transaction
-from tallystick.machine.rejections import BAD_SIGNATURE, MALFORMED
+from tallystick.machine.rejections import MALFORMED
 from tallystick.ordering.cometbft.app import LedgerApplication
+from tallystick.ordering.cometbft.beginnings import Beginnings
 from tallystick.ordering.cometbft.blocks import Committed
-from tallystick.ordering.cometbft.offering import Offering
 from tallystick.ordering.cometbft.oversight import Oversight
 from tallystick.ordering.cometbft.replay import EngineHeight, History
-from tallystick.ordering.cometbft.results import BUSY, CODESPACE, NODE_CODESPACE
-from tallystick.ordering.cometbft.rpc import Admitted, EngineRpc
+from tallystick.ordering.cometbft.rpc import EngineRpc
 from tallystick.ordering.cometbft.sealing import HeaderSealer
 from tallystick.ordering.cometbft.server import AbciServer
 from tallystick.ordering.cometbft.validators import ValidatorSource
@@ -48,14 +48,20 @@ from tallystick.ordering.solo import BlockSink
 from tallystick.ordering.verifier import SignatureVerifier
 
 log = structlog.get_logger("engine")
-SEND_BATCH = 100
-SEND_BATCH_BYTES = 4 << 20
+# What goes into one bundle at most (one transaction always does), and how many are on their way to the engine at a time.
+BUNDLE_TRANSACTIONS = 500
+BUNDLE_BYTES = 128 << 10
 IN_FLIGHT = 4
+# Between two bundles: what comes meanwhile travels together. Behind one that others' engines do not feel by the piece
+# any more, the next may come soon.
+GATHER_SECONDS = 0.05
+SOON_SECONDS = 0.005
+LARGE_BUNDLE = 50
 RETRY_SECONDS = 0.2
 RETRIES = 100
 # How long after its expiry a transaction may still turn up in a block that was decided before.
 GRACE_MS = 10_000
-# An organisation whose share of the mempool is used up tries again after the next block, or so long.
+# An organisation whose share of the pool is used up tries again after the next block, or so long.
 PAUSE_SECONDS = 1.0
 
 
@@ -69,6 +75,7 @@ class Place:
         knows_engine: tells by its node id whether another engine may connect.
         history: the ledger's blocks.
         engine: how far this node's engine has come, where it may be behind the ledger.
+        beginnings: heights at which engines may begin.
     """
 
     has_seat: Callable[[], bool] = lambda: True
@@ -76,6 +83,7 @@ class Place:
     knows_engine: Callable[[str], bool] | None = None
     history: History | None = None
     engine: EngineHeight | None = None
+    beginnings: Beginnings | None = None
 
 
 class Distributed:
@@ -121,11 +129,11 @@ class Distributed:
         """
         self._verifier = verifier
         self._rpc = rpc
-        self._offering = Offering(rpc)
         self._organisation = organisation
         self._clock_ms = clock_ms
         self._on_block = on_block
         place = place or Place()
+        self._beginnings = place.beginnings
         sealer = HeaderSealer(state.chain, organisation, signer, previous=previous, has_seat=place.has_seat)
         self._application = LedgerApplication(
             state,
@@ -136,18 +144,19 @@ class Distributed:
             seal=sealer.seal,
             on_block=self._committed,
             on_engine=self._offer_again,
-            on_judged=self._offering.judged,
             initial_height=initial_height,
             validators=place.validators,
             knows_engine=place.knows_engine,
             history=place.history,
             engine=place.engine,
+            beginnings=place.beginnings,
             oversight=oversight,
         )
         self._server = AbciServer(socket, self._application)
         self._genesis_hash = state.genesis_hash
         self._intake = Intake(self._application.check_signatures, share=share)
-        # Organisations that have their share of the mempool, and when each tries again.
+        self._on_their_way = asyncio.Semaphore(IN_FLIGHT)
+        # Organisations that have their share of the pool, and when each tries again.
         self._paused: dict[str, asyncio.TimerHandle] = {}
         self._hold: NodeError | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -156,6 +165,11 @@ class Distributed:
     def state(self) -> LedgerState:
         """After the last block on disk."""
         return self._application.state
+
+    @property
+    def reached(self) -> int:
+        """Height of the last block that the engine has brought: lower than the ledger's while it catches up with that."""
+        return self._application.reached
 
     @property
     def waiting(self) -> int:
@@ -170,8 +184,7 @@ class Distributed:
         """Answer the engine, and take transactions."""
         self._rpc.open()
         await self._server.start()
-        sending = [asyncio.create_task(self._send_batches()) for _ in range(IN_FLIGHT)]
-        self._tasks = [*self._intake.start(), *sending]
+        self._tasks = [*self._intake.start(), asyncio.create_task(self._send_bundles())]
 
     async def run(self) -> None:
         """Never return; raises what ended a loop without which this engine only seems to work."""
@@ -194,6 +207,15 @@ class Distributed:
     def hold(self, reason: NodeError | None) -> None:
         """Refuse all submissions for a reason, or go on (None)."""
         self._hold = reason
+
+    def offer_beginning(self, asker: str, height: int) -> None:
+        """Let another member's engine begin at a height; see `Beginnings.want`.
+
+        Raises:
+            IntegrityError: this ledger does not have the block.
+        """
+        if self._beginnings is not None:
+            self._beginnings.want(asker, height)
 
     # --- submitting --------------------------------------------------------------------------------------------------
 
@@ -226,47 +248,74 @@ class Distributed:
             transaction, organisation=transaction.payload.organisation, source=source or self._organisation
         )
 
-    async def _send_batches(self) -> None:
-        while True:
-            batch = self._take()
-            if not batch:
-                self._intake.ready.clear()
-                await self._intake.ready.wait()
-                continue
-            for _ in range(RETRIES):
-                try:
-                    answers = await self._offering.offer([item.transaction.raw for item in batch])
-                    break
-                except PeerError as error:
-                    # The engine is started again by the supervisor; what was sent before may be decided meanwhile.
-                    trouble = error
-                    await asyncio.sleep(RETRY_SECONDS)
-            else:
-                for item in batch:
-                    self._intake.fail(item, trouble)
-                continue
-            # From the last, so that what is put back is in its order again.
-            for item, answer in reversed(list(zip(batch, answers, strict=True))):
-                self._answered(item, answer)
+    async def _send_bundles(self) -> None:
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                await self._on_their_way.acquire()
+                items = self._take()
+                while not items:
+                    self._intake.ready.clear()
+                    await self._intake.ready.wait()
+                    items = self._take()
+                sending.create_task(self._send(items))
+                await asyncio.sleep(SOON_SECONDS if len(items) >= LARGE_BUNDLE else GATHER_SECONDS)
+
+    async def _send(self, items: list[Waiting]) -> None:
+        """Hand what waits to the engine as one bundle; what it took is settled by its block."""
+        transactions = [item.transaction for item in items]
+        bundle = self._application.carry(transactions)
+        error: NodeError | None = None
+        for _ in range(RETRIES):
+            try:
+                # What the application would say of it is known: it is this one.
+                answer = (await self._rpc.send([bundle], wait=False))[0]
+                error = None
+                if answer.code:
+                    error = PeerError(f"the engine did not take it: {answer.log}", remedy="Send it again in a second.")
+                break
+            except PeerError as trouble:
+                # The engine is started again by the supervisor; what was sent before may be decided meanwhile.
+                error = trouble
+                await asyncio.sleep(RETRY_SECONDS)
+        self._on_their_way.release()
+        if error is not None:
+            self._application.drop(transactions)
+            for item in items:
+                self._intake.fail(item, error)
 
     def _take(self) -> list[Waiting]:
-        """Take turns up to the size of a batch, those apart who have their share of the mempool."""
-        left, left_bytes = SEND_BATCH, SEND_BATCH_BYTES
+        """Let what waits into the pool, organisations in turns, up to the size of a bundle; return what has to travel.
+
+        Those stay behind who have their share of the pool, and what another validator's bundle has brought already stays
+        here.
+        """
+        left, left_bytes = BUNDLE_TRANSACTIONS, BUNDLE_BYTES
+        here: set[bytes] = set()
 
         def fits(item: Waiting) -> bool:
             nonlocal left, left_bytes
-            size = len(item.transaction.raw)
+            transaction = item.transaction
+            size = len(transaction.raw)
             # One always fits.
-            if item.organisation in self._paused or not left or (left < SEND_BATCH and size > left_bytes):
+            if item.organisation in self._paused or not left or (left < BUNDLE_TRANSACTIONS and size > left_bytes):
                 return False
+            try:
+                if self._application.waits(transaction):
+                    here.add(transaction.id)
+                    return True
+                if not self._application.admit(transaction):
+                    self._pause(item.organisation)
+                    return False
+            except RejectedError as error:
+                self._intake.fail(item, error)
+                return True
             left, left_bytes = left - 1, left_bytes - size
             return True
 
-        return self._intake.take(fits)
+        return [item for item in self._intake.take(fits) if item.transaction.id not in here]
 
     def _offer_again(self) -> None:
         """Queue all that waits, oldest first: an engine that was started anew has none of it."""
-        self._offering.engine_began()
         for organisation in tuple(self._paused):
             self._go_on(organisation)
         self._intake.offer_again()
@@ -281,24 +330,6 @@ class Distributed:
         if timer is not None:
             timer.cancel()
             self._intake.ready.set()
-
-    def _answered(self, item: Waiting, answer: Admitted) -> None:
-        """Fail what the engine did not take; what it took is settled by its block."""
-        if answer.code == 0:
-            return
-        if answer.codespace == CODESPACE:
-            error: RejectedError | NodeError = (
-                BAD_SIGNATURE()
-                if answer.code == BAD_SIGNATURE.code
-                else RejectedError(answer.code, "refused", answer.log)
-            )
-        elif answer.codespace == NODE_CODESPACE and answer.code == BUSY:
-            self._pause(item.organisation)
-            self._intake.put_back(item)
-            return
-        else:
-            error = PeerError(f"the engine did not take it: {answer.log}", remedy="Send it again in a second.")
-        self._intake.fail(item, error)
 
     # --- blocks ------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,8 @@ Rules:
 - A proposal is judged by its bytes and by the zone's committed parameters alone: signatures, forms, caps. What depends
   on the rest of the state (expired, repeated, a revoked key) is left to execution, where it leaves a numbered refusal.
   So every honest validator votes alike, and what was admitted once may always be proposed.
-- What was admitted is included sooner or later, also what has expired meanwhile: only a block takes a transaction out
-  of the mempool, and as long as one is in there the chain does not come to rest. What no block may hold (it was never
-  admitted) is left out.
+- What was admitted is included sooner or later, also what has expired meanwhile: who waits for it learns from a block
+  what became of it.
 - Where not everything fits, organisations take turns by cost (`ordering.fairness`): a backlog of one does not keep
   another's transactions out of the block. The oldest of all is always in, so that nothing waits for ever.
 - Order is kept within an organisation: when one of its transactions has to wait, so do those behind it.
@@ -20,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tallystick.codec import MalformedError
+from tallystick.codec.bundles import STREAM_BYTES, bundled_bytes
 from tallystick.machine import Parameters, Transaction
 from tallystick.ordering.cometbft.checking import Checked
 from tallystick.ordering.fairness import BlockRoom, FairQueue, cost
@@ -34,33 +34,33 @@ def may_ever_fit(transaction: Transaction, parameters: Parameters) -> bool:
     )
 
 
-def block_bytes(raw: bytes) -> int:
-    """Return how much of a block's size a transaction takes, as the engine counts it: with its protobuf frame."""
-    size = len(raw)
-    return size + 1 + max(1, (size.bit_length() + 6) // 7)
+def room_in_block(max_bytes: int) -> int:
+    """Return how much the transactions of a block may take of its one bundle.
+
+    The engine counts the bundle with its protobuf frame, a tag and a length; the stream has a head and an end.
+    """
+    return max_bytes - 1 - max(1, (max_bytes.bit_length() + 6) // 7) - STREAM_BYTES
 
 
-def choose(checked: Sequence[Checked], parameters: Parameters, max_bytes: int) -> list[bytes]:
+def choose(candidates: Sequence[Transaction], parameters: Parameters, max_bytes: int) -> list[bytes]:
     """Return the transactions of a new block, in the order in which they came.
 
     Args:
-        checked: what is in the mempool, oldest first.
+        candidates: what waits, oldest first, with good signatures.
         parameters: of the zone, as of the last block.
-        max_bytes: what the engine allows.
+        max_bytes: how long their bundle may be.
     """
     waiting: FairQueue[tuple[int, Transaction]] = FairQueue()
-    for position, item in enumerate(checked):
-        transaction = item.decoded
-        if isinstance(transaction, MalformedError) or not item.signed or not may_ever_fit(transaction, parameters):
-            continue
-        waiting.put(transaction.payload.organisation, (position, transaction), cost(transaction))
+    for position, transaction in enumerate(candidates):
+        if may_ever_fit(transaction, parameters):
+            waiting.put(transaction.payload.organisation, (position, transaction), cost(transaction))
     room = BlockRoom(parameters)
     left = max_bytes
 
     def fits(found: tuple[int, Transaction]) -> bool:
         nonlocal left
         transaction = found[1]
-        size = block_bytes(transaction.raw)
+        size = bundled_bytes(transaction.raw)
         if size > left or not room.take(transaction.payload.organisation, len(transaction.operations)):
             return False
         left -= size

@@ -16,22 +16,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tallystick.errors import IntegrityError
+from tallystick.ordering.cometbft.bundles import unpack
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
-from tallystick.ordering.cometbft.results import encode_outcomes, refused
-
-
-class KeptTransaction(NamedTuple):
-    """A transaction of a block of the ledger.
-
-    Attributes:
-        raw: its bytes.
-        first_leaf: index in the history of its first operation.
-        outcomes: code of each operation.
-    """
-
-    raw: bytes
-    first_leaf: int
-    outcomes: Sequence[int]
+from tallystick.ordering.cometbft.results import encode_result
 
 
 class KeptBlock(NamedTuple):
@@ -45,7 +32,7 @@ class KeptBlock(NamedTuple):
 
     app_hash: bytes
     time: int
-    transactions: Sequence[KeptTransaction]
+    transactions: Sequence[bytes]
 
 
 class History(Protocol):
@@ -93,29 +80,22 @@ class EngineHeight:
             written.replace(self._path)
 
 
-def answer_again(height: int, transactions: Sequence[bytes], kept: KeptBlock) -> list[abci.ExecTxResult]:
+def answer_again(height: int, bundles: Sequence[bytes], kept: KeptBlock) -> list[abci.ExecTxResult]:
     """Return what the ledger had made of an engine's block.
 
     Raises:
         IntegrityError: it is a block of another history.
     """
-    results: list[abci.ExecTxResult] = []
-    waiting = list(reversed(kept.transactions))
-    for raw in transactions:
-        if waiting and waiting[-1].raw == raw:
-            done = waiting.pop()
-            results.append(abci.ExecTxResult(data=encode_outcomes(done.first_leaf, done.outcomes)))
-        else:
-            results.append(refused())
-    if waiting:
+    unpacked = unpack(bundles)
+    if not is_kept([raw for bundle in unpacked for raw in bundle], kept):
         raise IntegrityError(
             f"the engine's block {height} is not the one that this ledger holds",
             remedy="The other validators' engines have another history than this copy: `tally ledger compare` tells more.",
         )
-    return results
+    return [encode_result(bundle) for bundle in unpacked]
 
 
 def is_kept(transactions: Sequence[bytes], kept: KeptBlock) -> bool:
-    """Tell whether a proposed block may be the one that the ledger holds."""
+    """Tell whether the ledger's block may be what it had made of these: all of it is there, in its order."""
     rest = iter(transactions)
-    return all(any(raw == done.raw for raw in rest) for done in kept.transactions)
+    return all(any(raw == done for raw in rest) for done in kept.transactions)

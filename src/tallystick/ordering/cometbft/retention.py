@@ -4,20 +4,20 @@ A block goes when it is beyond all of these, and not before:
 
 - the count and the age that this node's operator set; with neither set, none ever goes;
 - the count and the age within which evidence of a double vote still counts: whoever judges it needs the validators of
-  that height.
+  that height. The engines count it until both are over.
 
-An engine that needs a block which all others have forgotten cannot catch up by blocks any more.
+An engine that needs a block which all others have forgotten begins in the middle (`beginnings`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-EVIDENCE_BLOCKS = 100_000
-EVIDENCE_MS = 48 * 3_600_000
 DAY_MS = 86_400_000
-# Heights between two looks for the first block that is young enough: old blocks go in portions.
+# Heights between two looks for the first block that is young enough, at most: old blocks go in portions, no larger than
+# a tenth of what is kept.
 _STEP = 200
+_PORTIONS = 10
 
 
 class Retention:
@@ -29,9 +29,8 @@ class Retention:
         days: int,
         time_of: Callable[[int], int | None],
         *,
-        evidence_blocks: int = EVIDENCE_BLOCKS,
-        evidence_ms: int = EVIDENCE_MS,
-        step: int = _STEP,
+        evidence_blocks: int,
+        evidence_ms: int,
     ) -> None:
         """Prepare.
 
@@ -41,13 +40,12 @@ class Retention:
             time_of: gives the time of a block, ms, or None where this copy does not have it.
             evidence_blocks: for how many blocks evidence counts.
             evidence_ms: for how long.
-            step: heights between two looks.
         """
         self._all = not blocks and not days
         self._blocks = max(blocks, evidence_blocks)
         self._age_ms = max(days * DAY_MS, evidence_ms)
         self._time_of = time_of
-        self._step = step
+        self._step = max(1, min(_STEP, self._blocks // _PORTIONS))
         self._lowest = 0
         self._looked_at = 0
 

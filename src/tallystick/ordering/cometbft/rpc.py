@@ -133,6 +133,16 @@ class EngineRpc:
         found = await self._one("num_unconfirmed_txs")
         return int(found["n_txs"]), int(found["total_bytes"])
 
+    async def light_block(self, height: int) -> tuple[bytes, bytes]:
+        """Return what a light client asks of a height: the signed header, and the validators with their turns, as JSON."""
+        commit = await self._one("commit", height=str(height))
+        validators = await self._one("validators", height=str(height), page="1", per_page="100")
+        return msgspec.json.encode(commit), msgspec.json.encode(validators)
+
+    async def parameters(self, height: int) -> bytes:
+        """Return what the engines have agreed on for a height: sizes, and how long evidence counts, as JSON."""
+        return msgspec.json.encode(await self._one("consensus_params", height=str(height)))
+
     async def transactions(self, height: int) -> tuple[bytes, ...]:
         """Return the transactions of a block, as they were decided."""
         block = (await self._one("block", height=str(height)))["block"]

@@ -3,6 +3,7 @@
 import pytest
 
 from tallystick.codec import sha256
+from tallystick.codec.bundles import encode_bundle
 from tallystick.keys import ED25519
 from tallystick.ordering import InlineVerifier
 from tallystick.ordering.cometbft import HeaderSealer, LedgerApplication
@@ -13,6 +14,11 @@ from tests.support.toy import RULEBOOK, PutNote, Toy
 CHAIN = "toy-00000000"
 VALIDATOR = "bank"
 SYSTEM = ED25519.from_private(b"s" * 32)
+
+
+def bundles(*transactions):
+    """Return transactions as the engine carries them, each in a bundle of its own."""
+    return [encode_bundle([raw]) for raw in transactions]
 
 
 class Bench:
@@ -59,9 +65,12 @@ class Bench:
         return raw[:place] + bytes((raw[place] ^ 1,)) + raw[place + 1 :]
 
     def finalize(self, application, *transactions, time=2_000):
-        """Return the request for the next block."""
+        """Return the request for the next block, in which each transaction is a bundle of its own."""
         request = abci.RequestFinalizeBlock(
-            txs=transactions, height=application.state.height + 1, hash=sha256(b"block"), proposer_address=b"p" * 20
+            txs=bundles(*transactions),
+            height=application.state.height + 1,
+            hash=sha256(b"block"),
+            proposer_address=b"p" * 20,
         )
         request.time.FromMilliseconds(time)
         return request
@@ -72,9 +81,13 @@ class Bench:
         await application.commit(abci.RequestCommit())
         return answer
 
+    def refused(self):
+        """Return why each transaction of the last block left nothing behind, or "" for those that did."""
+        return ["" if done.refused is None else done.refused.name for done in self.committed[-1].decided]
+
     async def check(self, application, *transactions, kind=abci.NEW):
-        """Return the code that each transaction is answered with at admission."""
-        requests = [abci.RequestCheckTx(tx=raw, type=kind) for raw in transactions]
+        """Return the code that each transaction, in a bundle of its own, is answered with at admission."""
+        requests = [abci.RequestCheckTx(tx=bundle, type=kind) for bundle in bundles(*transactions)]
         return [answer.code for answer in await application.check_transactions(requests)]
 
 

@@ -1,9 +1,12 @@
 """Admission: what a block would take now, and each organisation up to its share."""
 
+from tallystick.codec.bundles import encode_bundle
 from tallystick.machine import Parameters, decode_transaction
 from tallystick.merkle import Frontier
 from tallystick.ordering.cometbft import Share, admission
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
+from tallystick.ordering.cometbft.results import GONE
+from tests.unit.ordering.cometbft.conftest import bundles
 
 
 async def test_refusals_have_the_numbers_of_execution(bench):
@@ -18,7 +21,6 @@ async def test_refusals_have_the_numbers_of_execution(bench):
         (5, bench.note(key="d", expires=9_000_000)),
         (6, bench.note(key="e", claim="clinic")),
         (9, bench.note(key="f", seen=(0, b"x" * 32))),
-        (9, bench.note(key="g", seen=(7, b"x" * 32))),
     ]
     assert [code for code, _ in cases] == await bench.check(application, *(raw for _, raw in cases))
     assert 1 == application.waiting
@@ -44,7 +46,7 @@ async def test_one_that_floods_leaves_room_for_others(bench):
     """Beyond its share an organisation is told to wait; another is admitted, and so is the first after a block."""
     application = bench.application(share=Share(3, 1 << 20))
     flood = [bench.note(key=f"k{number}") for number in range(5)]
-    answers = await application.check_transactions([abci.RequestCheckTx(tx=raw) for raw in flood])
+    answers = await application.check_transactions([abci.RequestCheckTx(tx=bundle) for bundle in bundles(*flood)])
     assert [0, 0, 0, 1, 1] == [answer.code for answer in answers]
     assert {"node"} == {answer.codespace for answer in answers[3:]}
     assert [0] == await bench.check(application, bench.note("clinic", key="x"))
@@ -63,17 +65,65 @@ async def test_same_bytes_again_count_once(bench):
     """What the engine had no room for is admitted again, and counted once."""
     application = bench.application(share=Share(1, 1 << 20))
     raw = bench.note()
-    assert [0, 0] == await bench.check(application, raw, raw)
+    assert [0] == await bench.check(application, raw)
+    assert [0] == await bench.check(application, raw)
     assert 1 == application.waiting
 
 
-async def test_recheck_drops_what_has_become_void(bench):
-    """After a block, what is still good stays, and what has expired is refused and counted no more."""
+async def test_recheck_keeps_a_bundle_as_long_as_something_of_it_waits(bench):
+    """After a block a bundle stays in the mempool for what of it is in no block yet, and goes with the last of it."""
     application = bench.application()
-    short, long = bench.note(key="a", expires=1_500), bench.note(key="b")
-    assert [0, 0] == await bench.check(application, short, long)
-    await bench.block(application, time=2_000)
-    assert [3, 0] == await bench.check(application, short, long, kind=abci.RECHECK)
+    first, second = bench.note(key="a"), bench.note(key="b")
+    bundle = encode_bundle([first, second])
+
+    async def again():
+        (answer,) = await application.check_transactions([abci.RequestCheckTx(tx=bundle, type=abci.RECHECK)])
+        return answer.code
+
+    (answer,) = await application.check_transactions([abci.RequestCheckTx(tx=bundle)])
+    assert 0 == answer.code
+    for waiting in ([first], [second]):
+        assert 0 == await again()
+        await bench.block(application, *waiting)
+    assert GONE == await again()
+    assert 0 == application.waiting
+
+
+async def test_bundle_is_let_in_for_what_is_good_in_it(bench):
+    """One good transaction lets a bundle in, whatever else it holds; one that brings nothing new is refused."""
+    application = bench.application()
+    good, forged = bench.note(key="a"), bench.forged(bench.note(key="b"))
+    assert [2] == await bench.check(application, forged)
+    for code, transactions in (
+        (0, [forged, b"nonsense", good]),
+        (4, [good]),
+        (2, [good, forged]),
+    ):
+        (answer,) = await application.check_transactions([abci.RequestCheckTx(tx=encode_bundle(transactions))])
+        assert code == answer.code
+        assert 1 == application.waiting
+    (answer,) = await application.check_transactions([abci.RequestCheckTx(tx=b"no bundle")])
+    assert 1 == answer.code
+
+
+async def test_author_may_be_a_block_ahead_of_this_ledger(bench):
+    """What has seen a block that is on its way here waits for it; what has seen another history is dropped by then."""
+    other = bench.application("other.db")
+    first = bench.note(key="a")
+    await bench.block(other, first)
+    seen = (1, other.state.frontier.root())
+    application = bench.application()
+    ahead, wrong, far = (
+        bench.note(key="b", seen=seen),
+        bench.note(key="c", seen=(1, b"x" * 32)),
+        bench.note(key="d", seen=(900, b"x" * 32)),
+    )
+    assert [0, 0, 0] == await bench.check(application, ahead, wrong, far)
+    assert [] == application._admission.candidates()
+    await bench.block(application, first)
+    assert [ahead] == [item.raw for item in application._admission.candidates()]
+    assert 2 == application.waiting
+    await bench.block(application)
     assert 1 == application.waiting
 
 
@@ -100,7 +150,10 @@ async def test_beyond_its_share_no_signature_is_looked_at(bench, monkeypatch):
 
     monkeypatch.setattr(application._checker, "check_decoded", counted)
     answers = await application.check_transactions(
-        [abci.RequestCheckTx(tx=bench.forged(bench.note(key=f"b{number}"))) for number in range(3)]
+        [
+            abci.RequestCheckTx(tx=raw)
+            for raw in bundles(*(bench.forged(bench.note(key=f"b{number}")) for number in range(3)))
+        ]
     )
     assert [("node", 1)] * 3 == [(answer.codespace, answer.code) for answer in answers]
     assert [] == seen
@@ -115,7 +168,7 @@ async def test_bad_signatures_have_an_allowance(bench, monkeypatch):
     bad = [bench.forged(bench.note(key=f"b{number}")) for number in range(4)]
     assert [2, 2, 2] == await bench.check(application, *bad[:3])
     answers = await application.check_transactions(
-        [abci.RequestCheckTx(tx=raw) for raw in (bad[3], bench.note("clinic", key="c"), known)]
+        [abci.RequestCheckTx(tx=raw) for raw in bundles(bad[3], bench.note("clinic", key="c"), known)]
     )
     assert [("node", 1), ("node", 1), ("", 0)] == [(answer.codespace, answer.code) for answer in answers]
     bench.now += 1_000

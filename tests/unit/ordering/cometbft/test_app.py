@@ -7,7 +7,6 @@ import pytest
 
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.machine import Block, execute_block
-from tallystick.ordering.cometbft import decode_outcomes
 from tallystick.ordering.cometbft.blocks import Misbehaviour
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.oversight import Oversight
@@ -72,7 +71,7 @@ async def test_block_gives_one_result_a_transaction_whatever_is_in_it(bench):
     taken = bench.note("clinic", key="a", atomic=False)
     content = [
         good,
-        b"",
+        b"\x00",
         b"\x82nonsense",
         bench.forged(bench.note(key="b")),
         bench.note(key="c", expires=1),
@@ -80,12 +79,23 @@ async def test_block_gives_one_result_a_transaction_whatever_is_in_it(bench):
         taken,
     ]
     answer = await bench.block(application, *content)
-    assert [0, 1, 1, 1, 1, 1, 0] == [result.code for result in answer.tx_results]
-    reasons = ["", "malformed", "malformed", "bad_signature", "expired", "repeated", ""]
-    assert reasons == [result.log for result in answer.tx_results]
-    assert (0, [0, 0]) == (decode_outcomes(answer.tx_results[0].data).first_leaf, [0, 0])
-    assert [9001] == decode_outcomes(answer.tx_results[6].data).codes()
+    assert [0] * 7 == [result.code for result in answer.tx_results]
+    assert ["", "malformed", "malformed", "bad_signature", "expired", "repeated", ""] == bench.refused()
+    decided = bench.committed[-1].decided
+    assert (0, [0, 0]) == (decided[0].first_leaf, [outcome.code for outcome in decided[0].outcomes])
+    assert [9001] == [outcome.code for outcome in decided[6].outcomes]
     assert 3 == application.state.frontier.size
+
+
+async def test_what_is_no_bundle_has_a_result_too(bench):
+    """A block may hold what nobody would have voted for: it has one result, and the rest of the block goes on."""
+    application = bench.application()
+    request = bench.finalize(application, bench.note())
+    request.txs.insert(0, b"no bundle")
+    answer = await application.finalize_block(request)
+    assert [1, 0] == [result.code for result in answer.tx_results]
+    await application.commit(abci.RequestCommit())
+    assert 1 == application.state.frontier.size
 
 
 async def test_empty_block_leaves_the_app_hash(bench):
@@ -133,8 +143,9 @@ async def test_transaction_refused_once_may_be_recorded_later(bench):
     """What a block refused leaves no trace that would be in the way of the same bytes in a later one."""
     application = bench.application()
     early = bench.note(key="a", expires=4_000_000)
-    assert ["expires_too_late"] == [result.log for result in (await bench.block(application, early)).tx_results]
-    assert [""] == [result.log for result in (await bench.block(application, early, time=2_000_000)).tx_results]
+    for time, why in ((2_000, "expires_too_late"), (2_000_000, "")):
+        await bench.block(application, early, time=time)
+        assert [why] == bench.refused()
     state = bench.stores[0].load_state()
     assert 1 == state.frontier.size
 

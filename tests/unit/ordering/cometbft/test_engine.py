@@ -4,17 +4,25 @@ import asyncio
 
 import pytest
 
+from tallystick.codec.bundles import encode_bundle
 from tallystick.errors import NodeError, PeerError, QueueFullError, RejectedError
+from tallystick.machine import decode_transaction
 from tallystick.machine.rejections import EXPIRED
 from tallystick.ordering import InlineVerifier
 from tallystick.ordering.cometbft import Distributed, EngineRpc, engine
-from tallystick.ordering.cometbft.results import REFUSED
+from tallystick.ordering.cometbft.bundles import unpack
+from tallystick.ordering.cometbft.generated import abci_pb2
 from tallystick.ordering.fairness import Share
 from tallystick.proofs.headers import decode_header
 from tallystick.store import LedgerStore
 from tests.support.toy import RULEBOOK
 from tests.unit.ordering.cometbft.conftest import CHAIN, SYSTEM, VALIDATOR
 from tests.unit.ordering.cometbft.simulated_engine import SimulatedEngine
+
+
+def identifier(raw, bench):
+    """Return a transaction's id."""
+    return decode_transaction(raw, bench.toy.state.genesis_hash).id
 
 
 class Validator:
@@ -44,9 +52,9 @@ class Validator:
         self.engine = SimulatedEngine(rpc, abci)
 
     async def waits(self, count):
-        """Let the event loop run until the engine's mempool holds so many."""
+        """Let the event loop run until the bundles in the engine's mempool hold so many."""
         async with asyncio.timeout(20):
-            while len(self.engine.mempool) != count:
+            while sum(map(len, unpack(self.engine.mempool))) != count:
                 await asyncio.sleep(0.005)
 
 
@@ -91,7 +99,7 @@ async def test_same_bytes_in_flight_share_one_answer_and_are_refused_later(valid
 
 
 async def test_refused_by_name_before_and_by_the_engine(validator, bench):
-    """What the state refuses is refused at once; a forged signature by the application when the engine asks it."""
+    """What the state refuses is refused at once; a forged signature when it was checked; the engine gets neither."""
     for raw, name in (
         (b"nonsense", "malformed"),
         (bench.note(key="a", expires=1), "expired"),
@@ -112,10 +120,9 @@ async def test_decided_and_refused(validator, bench):
     raw = bench.note(key="a", expires=3_000)
     future = validator.orders.submit(raw)
     await validator.waits(1)
-    (result,) = await validator.engine.decide(4_000)
+    await validator.engine.decide(4_000)
     with pytest.raises(RejectedError) as caught:
         await future
-    assert (REFUSED, "expired") == (result.code, result.log)
     assert (EXPIRED.code, "expired") == (caught.value.code, caught.value.name)
 
 
@@ -130,7 +137,7 @@ async def test_decided_by_way_of_another_validator(validator, bench):
     await validator.engine.stop()
     future = validator.orders.submit(raw)
     await validator.engine.start()
-    await validator.engine.decide(2_000, raw)
+    await validator.engine.decide(2_000, encode_bundle([raw]))
     assert 1 == (await future).height
 
 
@@ -180,6 +187,42 @@ async def test_paused_queue_goes_on_without_a_block(validator, bench, monkeypatc
     await validator.waits(1)
     await validator.engine.decide(2_000)
     assert 1 == (await future).height
+
+
+async def test_what_comes_together_travels_together(validator, bench):
+    """Many transactions of several organisations are one bundle or two, in their order, and each has its own answer."""
+    names = ("bank", "clinic")
+    futures = [validator.orders.submit(bench.note(names[number % 2], key=f"k{number}")) for number in range(20)]
+    await validator.waits(20)
+    assert len(validator.engine.mempool) <= 2
+    await validator.engine.decide(2_000)
+    assert list(range(20)) == sorted([(await each).first_leaf for each in futures])
+
+
+async def test_bundle_ends_where_the_next_transaction_is_too_much(validator, bench, monkeypatch):
+    """A bundle holds so many transactions and so many bytes, and one of any length."""
+    large = bench.note(key="large", count=20)
+    monkeypatch.setattr(engine, "BUNDLE_TRANSACTIONS", 3)
+    monkeypatch.setattr(engine, "BUNDLE_BYTES", len(large) - 1)
+    futures = [validator.orders.submit(raw) for raw in (large, *(bench.note(key=f"k{n}") for n in range(4)))]
+    await validator.waits(5)
+    assert [1, 3, 1] == [len(each) for each in unpack(validator.engine.mempool)]
+    await validator.engine.decide(2_000)
+    assert {1} == {(await each).height for each in futures}
+
+
+async def test_what_another_brought_already_does_not_travel_again(validator, bench):
+    """A transaction that came in another validator's bundle is settled by its block, and handed to no engine."""
+    raw = bench.note(key="a")
+    brought = encode_bundle([raw, bench.note("clinic", key="b")])
+    assert 0 == (await validator.engine.ask(check_tx=abci_pb2.RequestCheckTx(tx=brought))).check_tx.code
+    future = validator.orders.submit(raw)
+    async with asyncio.timeout(10):
+        while validator.orders._intake.queued or not validator.orders._intake.find(identifier(raw, bench)).checked:
+            await asyncio.sleep(0.005)
+    await validator.engine.decide(2_000, brought)
+    assert 1 == (await future).height
+    assert [] == validator.engine.mempool
 
 
 async def test_engine_that_is_away_and_comes_back(validator, bench):

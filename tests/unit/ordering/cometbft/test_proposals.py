@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallystick.codec.bundles import STREAM_BYTES, bundled_bytes, decode_bundle, encode_bundle
 from tallystick.machine import Parameters, decode_transaction
 from tallystick.ordering.cometbft.checking import Checked
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
-from tallystick.ordering.cometbft.proposals import block_bytes, choose, find_fault
+from tallystick.ordering.cometbft.proposals import choose, find_fault, room_in_block
 from tests.support.toy import PutNote, Toy
+from tests.unit.ordering.cometbft.conftest import bundles
 
 ACCEPT, REJECT = abci.ResponseProcessProposal.ACCEPT, abci.ResponseProcessProposal.REJECT
 TOY = Toy()
@@ -16,14 +18,21 @@ LARGE = 4 << 20
 
 
 async def proposed(application, *transactions, max_bytes=LARGE):
-    """Return what an application proposes."""
-    request = abci.RequestPrepareProposal(txs=transactions, max_tx_bytes=max_bytes)
-    return list((await application.prepare_proposal(request)).txs)
+    """Return what an application proposes where these and nothing else wait."""
+    application._admission.engine_began()
+    application._carried.clear()
+    await application.check_transactions([abci.RequestCheckTx(tx=bundle) for bundle in bundles(*transactions)])
+    answer = await application.prepare_proposal(abci.RequestPrepareProposal(max_tx_bytes=max_bytes))
+    assert answer.ByteSize() <= max_bytes
+    return [raw for bundle in answer.txs for raw in decode_bundle(bundle)]
 
 
 async def vote(application, *transactions):
-    """Return an application's vote."""
-    return (await application.process_proposal(abci.RequestProcessProposal(txs=transactions))).status
+    """Return an application's vote, which is the same whatever bundles they come in."""
+    ways = [bundles(*transactions), [encode_bundle(transactions)] if transactions else []]
+    found = {(await application.process_proposal(abci.RequestProcessProposal(txs=way))).status for way in ways}
+    assert 1 == len(found)
+    return found.pop()
 
 
 async def test_caps_hold_and_others_follow(make_bench):
@@ -42,15 +51,24 @@ async def test_caps_hold_and_others_follow(make_bench):
 
 
 async def test_what_became_void_is_proposed_all_the_same(bench):
-    """Only a block takes a transaction out of the mempool, so expired and repeated ones are included and refused there."""
+    """Who waits for what has expired learns of it from a block: it is included and refused there."""
     application = bench.application()
-    done, expired = bench.note(key="a"), bench.note(key="b", expires=1_500)
-    await bench.block(application, done, time=2_000)
-    assert [done, expired] == await proposed(application, done, expired)
-    assert ACCEPT == await vote(application, done, expired)
-    assert ["repeated", "expired"] == [
-        result.log for result in (await bench.block(application, done, expired)).tx_results
-    ]
+    expired = bench.note(key="b", expires=1_500)
+    assert [expired] == await proposed(application, expired)
+    await bench.block(application, time=2_000)
+    answer = await application.prepare_proposal(abci.RequestPrepareProposal(max_tx_bytes=LARGE))
+    assert [[expired]] == [decode_bundle(bundle) for bundle in answer.txs]
+    assert ACCEPT == await vote(application, expired)
+    await bench.block(application, expired)
+    assert ["expired"] == bench.refused()
+
+
+async def test_what_is_no_bundle_is_voted_against(bench):
+    """A proposal of anything else than bundles is refused."""
+    application = bench.application()
+    for content in (b"", b"nonsense", bench.note(), encode_bundle([])):
+        answer = await application.process_proposal(abci.RequestProcessProposal(txs=[content]))
+        assert REJECT == answer.status
 
 
 async def test_what_was_never_admitted_is_left_out_and_voted_against(bench):
@@ -80,7 +98,8 @@ async def test_block_size_is_kept(bench):
     """The engine's limit counts each transaction with its frame; what does not fit waits."""
     application = bench.application()
     first, second = bench.note(key="a"), bench.note("clinic", key="b")
-    both = block_bytes(first) + block_bytes(second)
+    both = bundled_bytes(first) + bundled_bytes(second)
+    both += both - room_in_block(both)
     assert [first, second] == await proposed(application, first, second, max_bytes=both)
     assert [first] == await proposed(application, first, second, max_bytes=both - 1)
 
@@ -95,16 +114,17 @@ async def test_backlog_of_one_leaves_room_for_others(make_bench):
     assert [*flood[:6]] == await proposed(application, *flood)
 
 
-@pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 1 << 20])
+@pytest.mark.parametrize("size", [120, 129, 130, 131, 16_386, 16_387, 16_388, 1 << 20])
 def test_frame_is_counted_as_protobuf_writes_it(size):
-    """A transaction takes its bytes, a tag and its length."""
-    assert abci.ResponsePrepareProposal(txs=[b"x" * size]).ByteSize() == block_bytes(b"x" * size)
+    """What is left for the bundle is the block's size without a tag and a length."""
+    content = b"x" * (room_in_block(size) + STREAM_BYTES)
+    assert abci.ResponsePrepareProposal(txs=[content]).ByteSize() <= size
 
 
-def checked(name, count, number):
+def signed(name, count, number):
     notes = [PutNote(key=f"{number}/{index}", text="x") for index in range(count)]
     raw = TOY.sign(name, *notes, nonce=f"{number:032x}")
-    return Checked(decode_transaction(raw, TOY.state.genesis_hash), True)
+    return decode_transaction(raw, TOY.state.genesis_hash)
 
 
 @given(
@@ -116,13 +136,14 @@ def checked(name, count, number):
 def test_every_choice_is_voted_for_and_the_mempool_empties(pool, cap, block, max_bytes):
     """Whatever waits, each block holds some of it, all vote for it, and after some blocks none is left."""
     parameters = Parameters(block_operations_per_organisation=cap, block_operations=block)
-    waiting = [checked(name, count, number) for number, (name, count) in enumerate(pool)]
-    order = {item.decoded.raw: number for number, item in enumerate(waiting)}
+    waiting = [signed(name, count, number) for number, (name, count) in enumerate(pool)]
+    order = {item.raw: number for number, item in enumerate(waiting)}
     while waiting:
         chosen = choose(waiting, parameters, max_bytes)
         assert chosen
-        assert sum(map(block_bytes, chosen)) <= max_bytes
+        assert sum(map(bundled_bytes, chosen)) <= max_bytes
+        assert len(encode_bundle(chosen)) <= max_bytes
         assert sorted(chosen, key=order.__getitem__) == chosen
-        by_raw = {item.decoded.raw: item for item in waiting}
+        by_raw = {item.raw: Checked(item, True) for item in waiting}
         assert find_fault([by_raw[raw] for raw in chosen], parameters) is None
-        waiting = [item for item in waiting if item.decoded.raw not in chosen]
+        waiting = [item for item in waiting if item.raw not in chosen]

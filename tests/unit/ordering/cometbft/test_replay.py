@@ -4,16 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallystick.codec.bundles import decode_bundle, encode_bundle
 from tallystick.errors import IntegrityError
 from tallystick.machine import State
 from tallystick.machine.execution import app_hash_of
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
-from tallystick.ordering.cometbft.replay import EngineHeight, KeptBlock, KeptTransaction, answer_again, is_kept
-from tallystick.ordering.cometbft.results import REFUSED, decode_outcomes
+from tallystick.ordering.cometbft.replay import EngineHeight, KeptBlock, answer_again, is_kept
+from tallystick.ordering.cometbft.results import REFUSED
 from tallystick.ordering.cometbft.validators import update
 from tallystick.proofs.headers import decode_header
 from tests.support.toy import NOTES
-from tests.unit.ordering.cometbft.conftest import CHAIN
+from tests.unit.ordering.cometbft.conftest import CHAIN, bundles
 
 FIRST = {b"v" * 32: 10}
 ACCEPT, REJECT = abci.ResponseProcessProposal.ACCEPT, abci.ResponseProcessProposal.REJECT
@@ -43,16 +44,7 @@ class History:
             begun = self.toy.state
             return KeptBlock(app_hash_of(begun.tree.root, begun.frontier.root(), begun.frontier.size), 0, [])
         block = self.store.find_block(height)
-        rows = self.store.query(
-            "SELECT t.seq, o.leaf, o.outcome FROM operations o JOIN transactions t ON t.seq = o.tx"
-            " WHERE t.height = ? ORDER BY o.leaf",
-            (height,),
-        )
-        kept = []
-        for sequence, raw in zip(sorted({row[0] for row in rows}), block.transactions, strict=True):
-            own = [row for row in rows if row[0] == sequence]
-            kept.append(KeptTransaction(raw, own[0][1], [row[2] for row in own]))
-        return KeptBlock(bytes.fromhex(decode_header(block.header).app_hash), block.time, kept)
+        return KeptBlock(bytes.fromhex(decode_header(block.header).app_hash), block.time, block.transactions)
 
 
 class Rebuilt:
@@ -91,7 +83,7 @@ class Rebuilt:
 
     def request(self, height, transactions=None):
         content = self.blocks[height - 1] if transactions is None else transactions
-        request = abci.RequestFinalizeBlock(txs=content, height=height)
+        request = abci.RequestFinalizeBlock(txs=bundles(*content), height=height)
         request.time.FromMilliseconds(height * 1_000)
         return request
 
@@ -201,12 +193,13 @@ async def test_proposals_of_heights_that_are_decided(rebuilt):
         ([good], REJECT),
         ([taken, good], REJECT),
     ):
-        request = abci.RequestProcessProposal(height=1, txs=transactions)
+        request = abci.RequestProcessProposal(height=1, txs=[encode_bundle(transactions)])
         assert verdict == (await application.process_proposal(request)).status
     waiting = rebuilt.bench.note(key="n")
-    for height, proposed in ((1, []), (3, []), (4, [waiting])):
-        request = abci.RequestPrepareProposal(height=height, txs=[waiting], max_tx_bytes=1 << 20)
-        assert proposed == list((await application.prepare_proposal(request)).txs)
+    assert [0] == await rebuilt.bench.check(application, waiting)
+    for height, proposed in ((1, []), (3, []), (4, [[waiting]])):
+        request = abci.RequestPrepareProposal(height=height, max_tx_bytes=1 << 20)
+        assert proposed == [decode_bundle(raw) for raw in (await application.prepare_proposal(request)).txs]
 
 
 async def test_engine_that_is_not_said_to_be_behind_is_not_answered_again(rebuilt):
@@ -262,28 +255,22 @@ def test_height_of_the_engine_outlives_the_process(tmp_path):
     assert [] == list(path.parent.iterdir())
 
 
-@given(st.lists(st.tuples(st.booleans(), st.lists(st.sampled_from([0, 9001]), min_size=1, max_size=3)), max_size=8))
-def test_every_transaction_has_its_own_result(block):
-    """What is kept has its leaf and outcomes, what is not is refused, each in its place."""
-    transactions = [f"transaction {number}".encode() for number in range(len(block))]
-    both = list(zip(transactions, block, strict=True))
-    kept = KeptBlock(
-        b"h" * 32,
-        1_000,
-        [KeptTransaction(raw, number, codes) for number, (raw, (good, codes)) in enumerate(both) if good],
-    )
+@given(st.lists(st.lists(st.booleans(), max_size=3), max_size=5))
+def test_every_bundle_has_its_own_result(block):
+    """Whatever of a bundle is kept, it is one; what is none is refused; what the ledger holds must be there, in order."""
+    numbers = iter(range(100))
+    named = [[(f"transaction {next(numbers)}".encode(), good) for good in bundle] for bundle in block]
+    sent = [encode_bundle([raw for raw, _ in bundle]) if bundle else b"none" for bundle in named]
+    every = [raw for bundle in named for raw, _ in bundle]
+    kept = KeptBlock(b"h" * 32, 1_000, [raw for bundle in named for raw, good in bundle if good])
 
-    results = answer_again(1, transactions, kept)
+    results = answer_again(1, sent, kept)
 
-    for number, (result, (good, codes)) in enumerate(zip(results, block, strict=True)):
-        if good:
-            read = decode_outcomes(result.data)
-            assert (0, number, codes) == (result.code, read.first_leaf, read.codes())
-        else:
-            assert (REFUSED, b"") == (result.code, result.data)
-    assert is_kept(transactions, kept)
+    assert [0 if bundle else REFUSED for bundle in block] == [result.code for result in results]
+    assert all(result.data == b"" for result in results)
+    assert is_kept(every, kept)
     if kept.transactions:
-        missing = [raw for raw in transactions if raw != kept.transactions[-1].raw]
+        missing = [raw for raw in every if raw != kept.transactions[-1]]
         assert not is_kept(missing, kept)
         with pytest.raises(IntegrityError):
-            answer_again(1, missing, kept)
+            answer_again(1, bundles(*missing), kept)

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from tallystick.codec.bundles import encode_bundle
 from tallystick.errors import PeerError, StorageError
 from tallystick.ordering.cometbft import AbciServer
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
@@ -59,7 +60,7 @@ async def test_requests_are_answered_in_their_order(served, bench):
     _, server, connect = served
     assert 0o600 == stat.S_IMODE(server.path.stat().st_mode)
     engine = await connect()
-    good = [abci.RequestCheckTx(tx=bench.note(key=f"k{number}")) for number in range(20)]
+    good = [abci.RequestCheckTx(tx=encode_bundle([bench.note(key=f"k{number}")])) for number in range(20)]
     requests = [{"echo": abci.RequestEcho(message="first")}, {"info": abci.RequestInfo()}]
     requests += [{"check_tx": request} for request in good]
     requests += [{"check_tx": abci.RequestCheckTx(tx=b"nonsense")}, {"flush": abci.RequestFlush()}]
