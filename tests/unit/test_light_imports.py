@@ -44,18 +44,44 @@ LOADED = {
         ("tallystick.proofs.receipts",),
     ),
     "supervisor": (
+        "import tallystick.node.supervisor_main",
+        (
+            *(*WEB, "asyncio", "cryptography", "nacl", "pydantic", "rich", "sqlite3", "ssl", "structlog", "typer"),
+            *("tallystick.cli", "tallystick.codec", "tallystick.keys", "tallystick.machine", "tallystick.store"),
+        ),
+        ("tallystick.node.supervisor",),
+    ),
+    "starting a node": (
         TALLY.format(arguments=["node", "run", "--home", "no-such-home"], code=3),
         (*WEB, "sqlite3", "tallystick.sdk", "tallystick.store", "tallystick.machine", "tallystick.modules"),
-        ("tallystick.node.supervisor",),
+        ("tallystick.node.supervisor_main",),
     ),
     "core": (
         "import tallystick.node.core_main",
-        (*WEB, "pydantic", "typer", "tallystick.api", "tallystick.cli", "tallystick.office", "tallystick.sdk"),
+        (
+            *WEB,
+            "pydantic",
+            "rich.console",
+            "typer",
+            "tallystick.api",
+            "tallystick.cli",
+            "tallystick.office",
+            "tallystick.sdk",
+        ),
         ("tallystick.node.core",),
     ),
     "office": (
         "import tallystick.node.office_main",
-        ("httpx", "pandas", "pyarrow", "typer", "tallystick.cli", "tallystick.node.core", "tallystick.sdk"),
+        (
+            "httpx",
+            "pandas",
+            "pyarrow",
+            "rich.console",
+            "typer",
+            "tallystick.cli",
+            "tallystick.node.core",
+            "tallystick.sdk",
+        ),
         ("tallystick.api",),
     ),
     "process that checks signatures": (

@@ -29,31 +29,27 @@ app.command()(repair)
 @app.command()
 def run(home: HomeOption = HOME, passphrase_file: PassphraseOption = None) -> None:
     """Run the node until it is told to stop (Ctrl-C, or SIGTERM)."""
-    from tallystick.node.access import OpenKeys, ask_passphrase
+    # Where a light install lacks a node's libraries, this one says so, before processes that need them fail.
+    import structlog  # noqa: F401
+
+    from tallystick.node.access import ask_passphrase
     from tallystick.node.homes import Home, open_keys
-    from tallystick.node.logs import set_up_logs
-    from tallystick.node.supervisor import Supervisor
+    from tallystick.node.locks import lock_home
+    from tallystick.node.supervisor_main import become_supervisor
 
     place = Home(home)
     screen = Screen(False)
-
-    def unlock(passphrase: str) -> OpenKeys:
-        """Open the keys here, once it is sure that no other node runs: whoever typed a wrong passphrase is told so."""
-        listen = place.settings.api.listen
-        screen.line(
-            f"Starting the node of {place.settings.node.organisation}; API at http://{listen}. Ctrl-C stops it."
-        )
-        sys.stdout.flush()
-        keys = open_keys(place, passphrase)
-        # From here on there is a log; until here one line on stderr says why it does not start.
-        set_up_logs(place.settings.log)
-        screen.next(f"tally node status{at(home)}   (in another terminal)")
-        sys.stdout.flush()
-        return keys
-
-    Supervisor(place, ask_passphrase(passphrase_file), unlock=unlock).run()
-    screen.line("The node has stopped.")
-    screen.next(f"tally node run{at(home)}")
+    passphrase = ask_passphrase(passphrase_file)
+    lock = lock_home(place.path)
+    listen = place.settings.api.listen
+    screen.line(f"Starting the node of {place.settings.node.organisation}; API at http://{listen}. Ctrl-C stops it.")
+    sys.stdout.flush()
+    # Here and not by the node's processes: whoever typed a wrong passphrase is told so.
+    keys = open_keys(place, passphrase)
+    screen.next(f"tally node status{at(home)}   (in another terminal)")
+    # From here on there is a log; until here one line on stderr says why it does not start.
+    last_words = ("The node has stopped.", clean(f"next: tally node run{at(home)}"))
+    become_supervisor(place, keys, lock, last_words=last_words)
 
 
 @app.command()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tallystick.node.lean  # noqa: F401 - first of all
+
+# isort: split
 import asyncio
 import gc
 import sys
@@ -13,10 +16,15 @@ import uvloop
 
 from tallystick.errors import NodeError
 from tallystick.keys import OpenKeys
-from tallystick.node.homes import Home
+from tallystick.node.homes import Home, open_keys
 from tallystick.node.logs import set_up_logs
-from tallystick.node.processes import ENGINE_STALLED, PART_CHANGED, EngineStalledError, PartChangedError
-from tallystick.node.supervisor import read_keys
+from tallystick.node.processes import (
+    ENGINE_STALLED,
+    HANDED_OVER,
+    PART_CHANGED,
+    EngineStalledError,
+    PartChangedError,
+)
 
 
 def run_child(name: str, run: Callable[[Home, OpenKeys], Coroutine[None, None, None]]) -> int:
@@ -50,6 +58,28 @@ def run_child(name: str, run: Callable[[Home, OpenKeys], Coroutine[None, None, N
         log.error(f"{name}_failed", kind=type(error).__name__, exc_info=error)
         return 3
     return 0
+
+
+def read_secret() -> str:
+    """Return the secret that the supervisor wrote to this child's standard input.
+
+    Raises:
+        NodeError: there is none; the child was not started by a supervisor.
+    """
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        raise NodeError("no passphrase came from the supervisor", remedy="Start the node with `tally node run`.")
+    return line[:-1].decode()
+
+
+def read_keys(home: Home) -> OpenKeys:
+    """Return the node's keys, opened by what the supervisor wrote to this child's standard input.
+
+    Raises:
+        NodeError: it wrote nothing, or that does not open them.
+    """
+    secret = read_secret()
+    return home.key_store.take_over(secret) if HANDED_OVER in sys.argv[2:] else open_keys(home, secret)
 
 
 def rest_of_collecting(objects: int) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, NamedTuple
 
 import msgspec
-import structlog
 
-log = structlog.get_logger("engine")
+from tallystick.node.plain_log import Log
+
 MOST_ALIKE = 5
 WINDOW_SECONDS = 10.0
 # Of one field, and of what a crash leaves: its first words say why, its last ones where.
@@ -68,9 +68,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= _FIELD_CHARACTERS else text[:_FIELD_CHARACTERS] + "…"
 
 
-def emit(level: str, event: str, fields: dict[str, Any]) -> None:
-    """Write an event to this process's log."""
-    getattr(log, level)(event, **fields)
+def into(log: Log) -> Emit:
+    """Return what writes events to a log."""
+    return lambda level, event, fields: getattr(log, level)(event, **fields)
 
 
 class Repeats:
@@ -121,7 +121,7 @@ class Repeats:
 class EngineLog:
     """Turns what one run of the engine writes into events, in order."""
 
-    def __init__(self, clock: Callable[[], float], *, emit: Emit = emit) -> None:
+    def __init__(self, clock: Callable[[], float], *, emit: Emit) -> None:
         """Prepare.
 
         Args:

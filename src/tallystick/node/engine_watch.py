@@ -37,6 +37,7 @@ _ANSWER_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 # Who looks only after so long was asleep with all else on this machine: that says nothing about the engine.
 _ASLEEP_SECONDS = 10.0
+_TIDY_SECONDS = 10.0
 
 
 class Engine(Protocol):
@@ -169,6 +170,7 @@ class EngineWatch:
         trusted: Callable[[], bool],
         stall_seconds: float,
         stalls: int,
+        tidy: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare.
@@ -183,6 +185,7 @@ class EngineWatch:
             trusted: False where this node does not trust the zone any more: it then leaves the engine alone.
             stall_seconds: see `Patience`.
             stalls: see `Patience`.
+            tidy: clears away what the engine leaves behind; called every ten seconds or so, in a thread.
             clock: seconds, never going back.
         """
         self._engine = engine
@@ -192,6 +195,8 @@ class EngineWatch:
         self._validators = validators
         self._engines = engines
         self._trusted = trusted
+        self._tidy = tidy
+        self._tidied = clock()
         self._clock = clock
         self._patience = Patience(stall_seconds, stalls, clock())
         self._pause = min(_LOOK_SECONDS, stall_seconds / 4)
@@ -213,11 +218,12 @@ class EngineWatch:
             await self._engine.close()
 
     async def look(self) -> None:
-        """Look once.
+        """Look once, and clear away where it is time to.
 
         Raises:
             EngineStalledError: see `run`.
         """
+        await self._tidy_sometimes()
         health = await self._ask()
         finding = self._patience.judge(Look(self._height(), self._waiting(), health), self._clock())
         before = self.health.trouble
@@ -229,6 +235,13 @@ class EngineWatch:
                 f"{finding.trouble}; core and engine are started again",
                 remedy="If it goes on, look for errors of the engine in this log, and at the other validators' nodes.",
             )
+
+    async def _tidy_sometimes(self) -> None:
+        now = self._clock()
+        if now - self._tidied >= _TIDY_SECONDS:
+            self._tidied = now
+            # A disk that is slow to answer must not keep the core's loop.
+            await asyncio.to_thread(self._tidy)
 
     def _say(self, trouble: str) -> None:
         """Log that something changed, but not that a count or a time in the words did."""

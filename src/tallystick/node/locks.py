@@ -7,7 +7,6 @@ one ledger could sign two different blocks of one height.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import time
@@ -40,12 +39,30 @@ def try_lock(home: Path, name: str) -> IO[bytes] | None:
     return lock
 
 
+def lock_home(home: Path) -> IO[bytes]:
+    """Hold a home for its one supervisor.
+
+    Raises:
+        UsageError: another holds it.
+    """
+    lock = try_lock(home, SUPERVISOR)
+    if lock is None:
+        raise UsageError(
+            f"the node of {home} is running already",
+            remedy="See it with `tally node status`; stop it before you start another.",
+        )
+    return lock
+
+
 async def wait_for_lock(home: Path, name: str, seconds: float = 30.0) -> IO[bytes]:
     """Take a lock as soon as whoever holds it has ended.
 
     Raises:
         UsageError: it is held for longer than a process needs to end.
     """
+    # A supervisor, which only tries, does without.
+    import asyncio
+
     deadline = time.monotonic() + seconds
     while True:
         lock = try_lock(home, name)

@@ -30,6 +30,7 @@ from tallystick.node.homes import Home, NewHome, first_trust, furnish, make_card
 from tallystick.proofs.trust import TrustFile
 
 _STOP_SECONDS = 20.0
+_COMMAND_TRIES = 100
 # Below the range that systems take ports of outgoing connections from, so that none of those is in the way later.
 _PORTS = range(20_000, 32_000)
 NAMES = (
@@ -257,11 +258,28 @@ def _running(directory: Path, name: str) -> int | None:
     """Return the pid of a node that runs; one that another program got since is told by its command."""
     try:
         pid = int((directory / "run" / f"{name}.pid").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        command = _command(pid)
     except (OSError, ValueError):
         return None
-    return pid if state != "Z" and f"{directory.resolve() / name}".encode() in command else None
+    return pid if f"{directory.resolve() / name}".encode() in command else None
+
+
+def _command(pid: int) -> bytes:
+    """Return the command of a process, nothing where it has ended.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    # One that becomes another program has no command for a moment: a node, when it becomes its supervisor.
+    for _ in range(_COMMAND_TRIES):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":
+            return b""
+        if command:
+            return command
+        time.sleep(0.01)
+    return b""
 
 
 def free_ports(count: int) -> list[int]:

@@ -17,6 +17,8 @@ FILE = "processes.json"
 ENGINE_STALLED = 75
 # How a core ends whose node plays another part from now on: all of its processes are to be started anew.
 PART_CHANGED = 76
+# Tells a child that its first line is not a passphrase but what `OpenKeys.hand_over` gave.
+HANDED_OVER = "--handed-over"
 _LONGEST_SECONDS = 3_600.0
 
 

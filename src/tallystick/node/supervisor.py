@@ -2,12 +2,14 @@
 
 The two are processes of their own: a crash of the office does not touch the core. Whichever dies is started again, with
 growing pauses if it dies at once. Each child holds one end of a pipe to this process: when this process is gone, however
-it went, the pipe closes and the child stops by itself. The passphrase travels over that pipe, never in arguments or the
+it went, the pipe closes and the child stops by itself. What opens the keys travels over that pipe, never in arguments or the
 environment.
 
 A validator's engine is a third child, and one with its core: it ends with code 0 when its core dies, which is a fault all
 the same; one that does not end is killed; and where the core finds that the engine stands still, both are started again.
 What the engine writes becomes part of this process's log (`engine_log`).
+
+This process lives as long as its node, so that it loads little (`supervisor_main`).
 """
 
 from __future__ import annotations
@@ -20,21 +22,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 import msgspec
-import structlog
 
-from tallystick.errors import NodeError, StorageError, UsageError
-from tallystick.keys import OpenKeys
-from tallystick.node.engine_log import EngineLog, follow
-from tallystick.node.homes import Home, open_keys
-from tallystick.node.locks import SUPERVISOR, try_lock
+from tallystick.errors import StorageError
+from tallystick.node.engine_log import EngineLog, follow, into
+from tallystick.node.homes import Home
+from tallystick.node.locks import lock_home
+from tallystick.node.plain_log import JsonLog, Log
 from tallystick.node.processes import (
     ENGINE_STALLED,
+    HANDED_OVER,
     PART_CHANGED,
     Process,
     Processes,
@@ -42,7 +44,7 @@ from tallystick.node.processes import (
     write_processes,
 )
 
-log = structlog.get_logger("supervisor")
+TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 10.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
@@ -56,15 +58,20 @@ _ENGINE_SECONDS = 10.0
 _LAST_WORDS_SECONDS = 5.0
 # A signal or the end of a child wakes this process; it looks by itself only in case one was missed.
 _LOOK_SECONDS = 1.0
-# Tells a child that its first line is not a passphrase but what `OpenKeys.hand_over` gave.
-HANDED_OVER = "--handed-over"
 
 
 class Child:
     """One process of a node."""
 
     def __init__(
-        self, name: str, module: str, home: Path, secret: str | None, *options: str, speaks: bool = False
+        self,
+        name: str,
+        module: str,
+        home: Path,
+        secret: str,
+        *options: str,
+        speaks: bool = False,
+        log: Log | None = None,
     ) -> None:
         """Prepare a child; `start` runs it.
 
@@ -72,15 +79,17 @@ class Child:
             name: for the log.
             module: run as `python -m MODULE HOME OPTION...`.
             home: of the node.
-            secret: written to its standard input as the first line; None where `entrust` gives it later.
+            secret: written to its standard input as the first line.
             options: see above.
             speaks: whether its standard output is the engine's log, to be read here.
+            log: of this process.
         """
         self.name = name
         self.deaths = 0
         self.last_exit: int | None = None
         self.ran_seconds = 0.0
         self._speaks = speaks
+        self._log = JsonLog() if log is None else log
         self._reader: threading.Thread | None = None
         self._deadline: float | None = None
         self._facts = Process()
@@ -109,24 +118,16 @@ class Child:
         )
         if mouth is not None:
             os.close(mouth)
-            self._reader = follow(os.fdopen(ear, "rb"), EngineLog(time.monotonic))
+            self._reader = follow(os.fdopen(ear, "rb"), EngineLog(time.monotonic, emit=into(self._log)))
         self._process = process
         self._started = time.monotonic()
         self._deadline = None
         self._facts = msgspec.structs.replace(self._facts, pid=process.pid, started_at=_now_ms(), restarts=self.deaths)
-        if self._secret is not None:
-            self.entrust(self._secret)
-
-    def entrust(self, secret: str) -> None:
-        """Give it the secret, for which it waits once it has loaded, and keep it for those started later."""
-        self._secret = secret
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        # A child that was killed before it could read is found dead, and started again, by `watch`.
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(secret.encode() + b"\n")
-        log.info("child_started", child=self.name, pid=process.pid)
+        if process.stdin is not None:
+            # A child that was killed before it could read is found dead, and started again, by `watch`.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(self._secret.encode() + b"\n")
+        self._log.info("child_started", child=self.name, pid=process.pid)
 
     def watch(self) -> float:
         """Start it again if it died, after a pause that grows while it keeps dying at once.
@@ -148,7 +149,7 @@ class Child:
             self._pause = _FIRST_PAUSE
         failed = code > 0 and code not in (ENGINE_STALLED, PART_CHANGED)
         pause = self._pause if failed else min(self._pause, _LONGEST_PAUSE_OF_THE_BLAMELESS)
-        log.error("child_died", child=self.name, exit_code=code, again_in_seconds=pause)
+        self._log.error("child_died", child=self.name, exit_code=code, again_in_seconds=pause)
         self._next_try = now + pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._process = None
@@ -163,7 +164,7 @@ class Child:
             return _LOOK_SECONDS
         if now < self._deadline:
             return min(self._deadline - now, _LOOK_SECONDS)
-        log.error("child_killed", child=self.name, pid=process.pid)
+        self._log.error("child_killed", child=self.name, pid=process.pid)
         process.kill()
         self._deadline = None
         return _LOOK_SECONDS
@@ -190,7 +191,7 @@ class Child:
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            log.error("child_killed", child=self.name)
+            self._log.error("child_killed", child=self.name)
             process.kill()
             process.wait()
         self._hear_last_words()
@@ -210,40 +211,45 @@ def _modules_of(home: Home) -> list[tuple[str, str]]:
 
 
 class Supervisor:
-    """A node: its processes and the lock on its home."""
+    """A node's processes, and the lock on its home."""
 
     def __init__(
         self,
         home: Home,
-        passphrase: str,
+        secret: str,
         *,
-        unlock: Callable[[str], OpenKeys] | None = None,
+        handed_over: bool = False,
+        locked: bool = False,
         modules: Sequence[tuple[str, str]] = (),
+        log: Log | None = None,
     ) -> None:
         """Prepare a node.
 
         Args:
             home: its home.
-            passphrase: of its keys.
-            unlock: opens the keys, once for all its processes; without it each process opens them by the passphrase.
-            modules: (name, module) of its processes, in the order of starting; the usual two by default.
+            secret: opens its keys.
+            handed_over: whether that is what `OpenKeys.hand_over` gave; else it is the passphrase, which each process
+                tries for itself.
+            locked: whether this process holds the home already.
+            modules: (name, module) of its processes, in the order of starting; the usual ones by default.
+            log: of this process; JSON on standard error by default.
         """
         self._home = home
-        self._passphrase = passphrase
-        self._unlock = unlock
+        self._secret = secret
+        self._handed_over = handed_over
+        self._locked = locked
         self._modules = modules
-        self._secret = passphrase if unlock is None else None
+        self._log = JsonLog() if log is None else log
         self._make_children()
         self._stalls = 0
         self._told: Processes | None = None
         self._stopping = False
-        self._lock: IO[bytes] | None = None
         self._bell = -1
 
     def _make_children(self) -> None:
-        options = () if self._unlock is None else (HANDED_OVER,)
+        options = (HANDED_OVER,) if self._handed_over else ()
         self._children = [
-            Child(name, module, self._home.path, self._secret, *options, speaks=name == "engine")
+            Child(name, module, self._home.path, self._secret, *options, speaks=name == "engine", log=self._log)
             for name, module in self._modules or _modules_of(self._home)
         ]
         self._by_name = {child.name: child for child in self._children}
@@ -254,17 +260,11 @@ class Supervisor:
 
         Raises:
             UsageError: this home's node is running already.
-            NodeError: the keys cannot be opened.
         """
-        self._lock_home()
-        with self._signals():
+        with nullcontext() if self._locked else lock_home(self._home.path), self._signals():
             try:
                 for child in self._children:
                     child.start()
-                if self._unlock is not None:
-                    self._secret = self._unlock(self._passphrase).hand_over()
-                    for child in self._children:
-                        child.entrust(self._secret)
                 while not self._stopping:
                     seconds = min(child.watch() for child in self._children)
                     self._keep_together()
@@ -286,7 +286,7 @@ class Supervisor:
             patience = patience_seconds(self._home.settings.engine.stall_seconds, self._stalls)
             # One that worked for long since the last time did so because that had helped.
             self._stalls = 1 if core.ran_seconds > 2 * patience + _STEADY_SECONDS else self._stalls + 1
-            log.error("engine_started_again", reason="it stood still", times_in_a_row=self._stalls)
+            self._log.error("engine_started_again", reason="it stood still", times_in_a_row=self._stalls)
         # One that stands still does not hear a request either.
         engine.must_end_within(0.0 if stalled else _ENGINE_SECONDS)
         engine.watch()
@@ -300,7 +300,7 @@ class Supervisor:
             child.stop()
         self._home = Home(self._home.path)
         self._make_children()
-        log.info("part_changed", part=self._home.part, children=list(self._by_name))
+        self._log.info("part_changed", part=self._home.part, children=list(self._by_name))
         for child in self._children:
             child.start()
 
@@ -313,7 +313,7 @@ class Supervisor:
             write_processes(self._home.path, now)
             self._told = now
         except StorageError as error:
-            log.error("processes_not_told", message=error.message, remedy=error.remedy)
+            self._log.error("processes_not_told", message=error.message, remedy=error.remedy)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -330,6 +330,8 @@ class Supervisor:
         os.set_blocking(self._bell, False)
         os.set_blocking(ringer, False)
         wakeup_before = signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
+        # Those that came before anybody could hear them come now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_TO_STOP)
         try:
             yield
         finally:
@@ -348,34 +350,3 @@ class Supervisor:
         select.select([self._bell], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             os.read(self._bell, 4096)
-
-    def _lock_home(self) -> None:
-        """Hold the home as long as this process lives."""
-        self._lock = try_lock(self._home.path, SUPERVISOR)
-        if self._lock is None:
-            raise UsageError(
-                f"the node of {self._home.path} is running already",
-                remedy="See it with `tally node status`; stop it before you start another.",
-            )
-
-
-def read_secret() -> str:
-    """Return the secret that the supervisor wrote to this child's standard input.
-
-    Raises:
-        NodeError: there is none; the child was not started by a supervisor.
-    """
-    line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
-        raise NodeError("no passphrase came from the supervisor", remedy="Start the node with `tally node run`.")
-    return line[:-1].decode()
-
-
-def read_keys(home: Home) -> OpenKeys:
-    """Return the node's keys, opened by what the supervisor wrote to this child's standard input.
-
-    Raises:
-        NodeError: it wrote nothing, or that does not open them.
-    """
-    secret = read_secret()
-    return home.key_store.take_over(secret) if HANDED_OVER in sys.argv[2:] else open_keys(home, secret)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from tallystick.node.config import LogSection
-from tallystick.node.engine_log import MOST_ALIKE, WINDOW_SECONDS, EngineLog, follow, translate
-from tallystick.node.logs import set_up_logs
+from tallystick.node.engine_log import MOST_ALIKE, WINDOW_SECONDS, EngineLog, follow, into, translate
+from tallystick.node.plain_log import JsonLog
 
 
 class Heard:
@@ -90,14 +89,8 @@ def test_all_that_is_in_the_pipe_is_read_after_the_engine_is_gone():
 
 def test_the_engines_time_is_kept_in_the_nodes_log(capfd):
     """One stream, one form: a line of the engine has its own time and the names that all lines have."""
-    import structlog
-
-    try:
-        set_up_logs(LogSection(format="json"))
-        log = EngineLog(lambda: 0.0)
-        log.line(b'{"level":"error","ts":"2026-01-02T03:04:05Z","_msg":"CONSENSUS FAILURE!!!","module":"consensus"}')
-    finally:
-        structlog.reset_defaults()
+    log = EngineLog(lambda: 0.0, emit=into(JsonLog()))
+    log.line(b'{"level":"error","ts":"2026-01-02T03:04:05Z","_msg":"CONSENSUS FAILURE!!!","module":"consensus"}')
     written = json.loads(capfd.readouterr().err.splitlines()[-1])
     assert {
         "event": "CONSENSUS FAILURE!!!",

@@ -145,6 +145,7 @@ class Bench:
         self.engine = SimulatedEngine()
         self.now = 0.0
         self.trusted = True
+        self.tidied = []
         self.watch = EngineWatch(
             self.engine,
             organisation="bank",
@@ -155,6 +156,7 @@ class Bench:
             trusted=lambda: self.trusted,
             stall_seconds=4.0,
             stalls=0,
+            tidy=lambda: self.tidied.append(self.now),
             clock=lambda: self.now,
             **more,
         )
@@ -208,3 +210,11 @@ async def test_waiting_for_others_is_shown_and_passes():
     bench.engine.names = {"aa": "", "bb": "hospital"}
     await bench.pass_time(1)
     assert "" == bench.watch.health.trouble
+
+
+async def test_what_the_engine_leaves_behind_is_cleared_away_now_and_then():
+    """Not with every look, and whether the engine answers or not."""
+    bench = Bench()
+    began = bench.now
+    await bench.pass_time(35)
+    assert [10, 20, 30] == [now - began for now in bench.tidied]

@@ -17,7 +17,7 @@ CHILD = """
 import asyncio, os, sys
 from pathlib import Path
 from tallystick.node.lifeline import wait_for_end
-from tallystick.node.supervisor import read_secret
+from tallystick.node.child import read_secret
 home = Path(sys.argv[1])
 if read_secret() == os.environ["EXPECTED"]:
     (home / "pids").open("a").write(f"{os.getpid()}\\n")
@@ -33,23 +33,7 @@ class Place:
     path = Path(sys.argv[1])
 Supervisor(Place, sys.argv[2], modules=(("one", "supervised_child"),)).run()
 """
-
-# Opens the keys to what its last argument says, unless that is "wrong".
-UNLOCKING = """
-import sys
-from pathlib import Path
-from tallystick.errors import AccessError
-from tallystick.keys import OpenKeys
-from tallystick.node.supervisor import Supervisor
-class Place:
-    path = Path(sys.argv[1])
-def unlock(passphrase):
-    if sys.argv[2] == "wrong":
-        raise AccessError("the passphrase is wrong", remedy="Type the right one.")
-    (Place.path / "unlocked").open("a").write("unlocked\\n")
-    return OpenKeys(Place.path, bytes.fromhex(sys.argv[2]))
-Supervisor(Place, "a passphrase", unlock=unlock, modules=(("one", "supervised_child"),)).run()
-"""
+HANDED_OVER = PARENT.replace("sys.argv[2],", "sys.argv[2], handed_over=True,")
 
 
 @pytest.fixture
@@ -127,56 +111,24 @@ def test_passphrase_is_in_no_argument_and_no_environment(modules):
         child.stop()
 
 
-def test_children_get_the_opened_store_and_never_the_passphrase(modules, monkeypatch):
-    """The passphrase is tried once, by the supervisor; each process, a restarted one too, is handed what that opened."""
-    opened = "5e" * 32
-    monkeypatch.setenv("EXPECTED", opened)
-    process = subprocess.Popen([sys.executable, "-c", UNLOCKING, str(modules), opened], stderr=subprocess.DEVNULL)
+def test_children_are_told_that_what_they_get_is_no_passphrase(modules):
+    """The passphrase was tried once; each process, a restarted one too, is handed what that opened."""
+    process = subprocess.Popen([sys.executable, "-c", HANDED_OVER, str(modules), SECRET], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: pids(modules), "the child")
-        child = pids(modules)[0]
-        assert Path(f"/proc/{child}/cmdline").read_bytes().endswith(b"--handed-over\0")
-        os.kill(child, signal.SIGKILL)
-        wait_for(lambda: len(pids(modules)) == 2, "the child to come back")
+        for count in (1, 2):
+            wait_for(lambda count=count: len(pids(modules)) == count, "the child")
+            child = pids(modules)[-1]
+            assert Path(f"/proc/{child}/cmdline").read_bytes().endswith(b"--handed-over\0")
+            os.kill(child, signal.SIGKILL)
     finally:
         process.terminate()
         assert 0 == process.wait(20)
-    assert "unlocked\n" == (modules / "unlocked").read_text()
 
 
-def test_wrong_passphrase_ends_the_processes_that_were_loading(modules):
-    """Where the keys cannot be opened, the supervisor says so and leaves no process behind."""
-    done = subprocess.run(
-        [sys.executable, "-c", UNLOCKING, str(modules), "wrong"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "AccessError: the passphrase is wrong" in done.stderr
-    assert "child_started" not in done.stdout + done.stderr
-    assert [] == pids(modules)
-    wait_for(lambda: _processes_of(modules) == [], "the child to be gone")
-
-
-def _processes_of(folder):
-    """Return the processes that were started on a folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            arguments = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"supervised_child" in arguments and os.fsencode(folder) in arguments:
-            found.append(int(path.parent.name))
-    return found
-
-
-def test_child_that_fails_by_itself_is_tried_less_and_less_often(modules, monkeypatch):
+def test_child_that_fails_by_itself_is_tried_less_and_less_often(modules):
     """A node that cannot start does not use up the machine; one that was killed comes back soon."""
     pauses = []
-    monkeypatch.setattr("tallystick.node.supervisor.log", _Notebook(pauses))
-    child = Child("one", "failing_child", modules, SECRET)
+    child = Child("one", "failing_child", modules, SECRET, log=_Notebook(pauses))
     deadline = time.monotonic() + 60
     while len(pauses) < 4 and time.monotonic() < deadline:
         child.watch()
@@ -185,11 +137,10 @@ def test_child_that_fails_by_itself_is_tried_less_and_less_often(modules, monkey
     assert [0.1, 0.2, 0.4, 0.8] == pauses[:4]
 
 
-def test_child_that_is_killed_again_and_again_comes_back_soon(modules, monkeypatch):
+def test_child_that_is_killed_again_and_again_comes_back_soon(modules):
     """What a signal ended did not fail by itself: its pause stays short."""
     pauses = []
-    monkeypatch.setattr("tallystick.node.supervisor.log", _Notebook(pauses))
-    child = Child("one", "supervised_child", modules, SECRET)
+    child = Child("one", "supervised_child", modules, SECRET, log=_Notebook(pauses))
     deadline = time.monotonic() + 60
     while len(pauses) < 5 and time.monotonic() < deadline:
         child.watch()

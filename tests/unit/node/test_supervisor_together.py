@@ -43,11 +43,9 @@ PARENT = """
 import sys
 from pathlib import Path
 import tallystick.node.supervisor as supervisor
-from tallystick.node.config import EngineSection, LogSection
-from tallystick.node.logs import set_up_logs
+from tallystick.node.config import EngineSection
 supervisor.STOP_SECONDS = 0.3
 supervisor._ENGINE_SECONDS = 0.3
-set_up_logs(LogSection(format="json"))
 class Place:
     path = Path(sys.argv[1])
     class settings:
