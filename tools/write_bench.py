@@ -37,6 +37,15 @@ LABELS = {
     "delivery_provider_memory": "memory of who sends it",
     "delivery_consumer_memory": "memory of who receives it",
     "tally_help": "`tally --help`, median",
+    "state_sync": "a newcomer to 1,000,000 records, until it answers",
+    "one_validator": "one validator, transactions of one operation",
+    "four_single": "four validators on this machine: the same",
+    "four_batched": "four validators: operations in transactions of 500",
+    "four_commit_median": "four validators: commit at half of that load, median",
+    "four_commit_p99": "the same, 99th percentile",
+    "four_disk": "four validators: disk over all four",
+    "four_idle": "four validators: idle, all processes",
+    "validator_memory": "memory of a validator: engine, core with verifier",
 }
 
 

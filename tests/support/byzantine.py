@@ -26,10 +26,8 @@ _RUN = """
 import sys
 from pathlib import Path
 from tallystick.node.homes import Home
-from tallystick.node.logs import set_up_logs
 from tallystick.node.supervisor import Supervisor
 home = Home(Path(sys.argv[1]))
-set_up_logs(home.settings.log)
 places = {"core": "tests.support.dishonest_core"}
 parts = [(name, places.get(name, f"tallystick.node.{name}_main")) for name in sys.argv[3:]]
 Supervisor(home, sys.argv[2], modules=parts).run()

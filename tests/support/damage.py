@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tallystick.codec import MalformedError
+from tallystick.codec.bundles import decode_bundle
 from tallystick.store.schema import TABLES
 
 
@@ -34,10 +36,21 @@ def content_with_log(path: Path) -> str | None:
 
 def _read_all(connection: sqlite3.Connection) -> str:
     connection.text_factory = bytes
-    said = [connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()]
+    said: list[list[tuple[object, ...]]] = [
+        connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+    ]
     for table, _, _ in TABLES:
-        said.append(connection.execute(f'SELECT rowid, * FROM "{table}" NOT INDEXED ORDER BY rowid').fetchall())
+        rows = connection.execute(f'SELECT rowid, * FROM "{table}" NOT INDEXED ORDER BY rowid').fetchall()
+        said.append([(*row[:-1], _unpacked(row[-1])) for row in rows] if table == "bundles" else rows)
     return repr(said)
+
+
+def _unpacked(bundle: object) -> object:
+    """Return what a bundle holds, since compressed in another way it says the same; itself where it is none."""
+    try:
+        return decode_bundle(bundle) if isinstance(bundle, bytes) else bundle
+    except MalformedError:
+        return bundle
 
 
 @contextmanager

@@ -38,10 +38,8 @@ _RUN = """
 import sys
 from pathlib import Path
 from tallystick.node.homes import Home
-from tallystick.node.logs import set_up_logs
 from tallystick.node.supervisor import Supervisor
 home = Home(Path(sys.argv[1]))
-set_up_logs(home.settings.log)
 Supervisor(home, sys.argv[2]).run()
 """
 

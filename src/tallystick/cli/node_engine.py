@@ -53,7 +53,7 @@ def validate(
     if recorded is not None:
         show_recorded(screen, recorded)
     if recorded is not None:
-        screen.line("Where validators order together, the node starts its engine by itself, which fetches all blocks.")
+        screen.line("Where validators order together, the node starts its engine by itself, which then catches up.")
     else:
         screen.line("It was before. The role is in tally.toml; stop the node and start it again if it follows still.")
     if member.validates:
@@ -64,7 +64,7 @@ def validate(
 
 def repair(
     engine: Annotated[
-        bool, typer.Option("--engine", help="Fetch the engine's own blocks anew, though they are there.")
+        bool, typer.Option("--engine", help="Let the engine begin anew, though its blocks are there.")
     ] = False,
     home: HomeOption = HOME,
     as_json: JsonOption = False,

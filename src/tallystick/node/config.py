@@ -41,7 +41,7 @@ class EngineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     peers: list[str] = []
     commit_ms: int = 100
     retain_blocks: int = 0
-    retain_days: int = 0
+    retain_days: int = 7
     stall_seconds: int = 30
 
 
@@ -98,10 +98,11 @@ DOCS: dict[str, str] = {
     "engine.peers": "`id@host:port` of the engines of the other validators.",
     "engine.commit_ms": "How long a validator waits after a decision for late votes before it begins the next block.",
     "engine.retain_blocks": "How many of its own blocks the engine keeps at least, for other validators that catch up. It "
-    "keeps 100,000 blocks and those of 48 hours in any case, for evidence of double votes; with 0 here and in "
-    "`retain_days` it keeps all. The ledger itself keeps everything.",
+    "keeps 10,000 blocks and those of 48 hours in any case, for evidence of double votes. The ledger itself keeps "
+    "everything.",
     "engine.retain_days": "For how many days the engine keeps its own blocks at least; both this and `retain_blocks` must "
-    "be over before one goes. A new validator needs one other that still has the blocks it lacks.",
+    "be over before one goes. With 0 here and there it keeps all. A validator that was away for longer begins its engine "
+    "anew: `tally node repair --engine`.",
     "engine.stall_seconds": "How long the engine may stand still, while transactions wait and enough validators are "
     "connected, before it is started again; as much more for each validator that is away, and twice as long after each "
     "try that did not help.",

@@ -44,7 +44,7 @@ from tallystick.proofs.checkpoints import Cosignature
 from tallystick.proofs.forks import ForkFinding, verify_fork_proof
 from tallystick.proofs.headers import decode_header, decode_signatures
 from tallystick.proofs.trust import TrustFile
-from tallystick.store import LedgerStore, TileLog
+from tallystick.store import FORMAT_VERSION, LedgerStore, TileLog
 from tallystick.views import Measured
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class Core:
         self.organisation = home.settings.node.organisation
         self.measures = Measures()
         self.store = MeasuredStore(home.ledger_path, rulebook(), measures=self.measures)
+        if self.store.converted:
+            log.info("ledger_converted", blocks=self.store.converted, format=FORMAT_VERSION)
         self._keeper = PartKeeper(home, self.store)
         self.part = self._keeper.part
         self._part_changed = asyncio.Event()
@@ -386,6 +388,8 @@ class Core:
             "status": self._status,
             "measured": self._measured,
             "release": self._release,
+            "engine_begins": self._engine_begins,
+            "follow_first": self._follow_first,
         }
 
     def _submit(self, transaction: bytes, source: str) -> asyncio.Future[Submitted]:
@@ -599,6 +603,22 @@ class Core:
         self.home.clear_restored()
         if isinstance(self.engine, Solo):
             self.engine.hold(None)
+        return True
+
+    async def _engine_begins(self, body: list[Any]) -> bool:
+        """Offer a height to another member's engine as its beginning."""
+        engine = self.engine
+        if isinstance(engine, (Solo, Replica)):
+            raise PeerError("this node has no engine", remedy="Ask the nodes of the zone's validators.")
+        asker, height = body
+        engine.offer_beginning(asker, height)
+        return True
+
+    async def _follow_first(self, height: int) -> bool:
+        """Follow the others up to a height, as a replica; only then does this validator's engine begin."""
+        log.warning("ledger_follows_first", height=self.state.height, until=height)
+        self.home.rebuilding_path.write_text(f"{height}\n")
+        self._part_changed.set()
         return True
 
     # --- alarms ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tallystick.codec import sha256
+from tallystick.errors import StorageError
 from tallystick.machine import State
 from tallystick.modules import decode_genesis
 from tallystick.modules.organisations.queries import seatings
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 POWER = 10
 BLOCK_BYTES = 4 << 20
 PUBLIC_TYPE = "tendermint/PubKeyEd25519"
-_EVIDENCE_BLOCKS = 100_000
-_EVIDENCE_NS = 48 * 3_600 * 10**9
+# How long evidence of a double vote counts: until both are over, so that the time alone protects a busy zone, and the
+# count one that stood still.
+EVIDENCE_BLOCKS = 10_000
+EVIDENCE_MS = 48 * 3_600_000
 
 
 def key_address(public: bytes) -> str:
@@ -57,8 +60,8 @@ def make_engine_genesis(
         "consensus_params": {
             "block": {"max_bytes": str(BLOCK_BYTES), "max_gas": "-1"},
             "evidence": {
-                "max_age_num_blocks": str(_EVIDENCE_BLOCKS),
-                "max_age_duration": str(_EVIDENCE_NS),
+                "max_age_num_blocks": str(EVIDENCE_BLOCKS),
+                "max_age_duration": str(EVIDENCE_MS * 1_000_000),
                 "max_bytes": "65536",
             },
             "validator": {"pub_key_types": ["ed25519"]},
@@ -84,6 +87,18 @@ def first_engine_genesis(genesis: bytes) -> bytes:
     zone = decode_genesis(genesis)
     seats = [Seat(organisation=engine.organisation, consensus=engine.consensus) for engine in zone.engines]
     return make_engine_genesis(zone.chain, seats, since_ms=zone.created)
+
+
+def evidence_limits(home: Home) -> tuple[int, int]:
+    """Return for how many blocks, and for how many ms, evidence counts in this zone, as its engines began."""
+    try:
+        evidence = json.loads(home.engine_genesis_path.read_bytes())["consensus_params"]["evidence"]
+        return int(evidence["max_age_num_blocks"]), int(evidence["max_age_duration"]) // 1_000_000
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StorageError(
+            f"{home.engine_genesis_path} cannot be read",
+            remedy="Remove it and start the node: it is written from the ledger.",
+        ) from None
 
 
 def initial_height(state: State) -> int | None:

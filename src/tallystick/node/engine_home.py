@@ -23,6 +23,7 @@ from nacl.signing import SigningKey
 
 from tallystick.errors import StorageError
 from tallystick.node.config import EngineSection
+from tallystick.node.engine_beginning import sync_settings
 from tallystick.node.engine_genesis import PUBLIC_TYPE, key_address
 from tallystick.node.files import write_atomically
 from tallystick.node.homes import Home
@@ -192,7 +193,8 @@ def _render(home: Home) -> str:
             **MEMPOOL_SETTINGS,
             "max_tx_bytes": (1 << 20) + 1024,
             "cache_size": 40_000,
-            "recheck": False,
+            # After each block the application tells of which bundles nothing waits any more.
+            "recheck": True,
         },
         "consensus": {
             "create_empty_blocks": False,
@@ -203,6 +205,7 @@ def _render(home: Home) -> str:
             "timeout_commit": f"{commit_ms}ms",
             "skip_timeout_commit": False,
         },
+        "statesync": sync_settings(home),
         "storage": {"discard_abci_responses": True},
         "tx_index": {"indexer": "null"},
         "instrumentation": {"prometheus": False},

@@ -16,11 +16,15 @@ import structlog
 
 from tallystick.errors import NodeError, PeerError, StorageError
 from tallystick.node.engine import find_engine
+from tallystick.node.engine_beginning import clear_blocks, has_to_begin, read_beginning
 from tallystick.node.engine_home import prepare_engine
 from tallystick.node.homes import Home
 from tallystick.node.logs import set_up_logs
+from tallystick.node.scheduling import run_in_short_turns
 
 _CORE_SECONDS = 120.0
+_LOOK_SECONDS = 0.1
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def _wait_for(core: Path) -> None:
@@ -38,6 +42,12 @@ def _wait_for(core: Path) -> None:
     raise PeerError(f"the core does not answer at {core}", remedy="Look at the node's log for why it did not start.")
 
 
+def _wait_for_office(home: Home) -> None:
+    """Wait until the office has found out where the engine begins, however long that takes: it needs the others."""
+    while read_beginning(home) is None:
+        time.sleep(_LOOK_SECONDS)
+
+
 def main() -> int:
     """Become the engine; return 3 where it cannot run."""
     try:
@@ -48,12 +58,19 @@ def main() -> int:
             raise StorageError("the distributed engine is not installed", remedy="Type: tally engine install")
         # The core writes who the other validators are before it answers.
         _wait_for(home.abci_path)
+        if has_to_begin(home):
+            _wait_for_office(home)
+            clear_blocks(home)
         arguments = prepare_engine(home)
         # What a killed engine left; a new one cannot listen there.
         home.engine_rpc_path.unlink(missing_ok=True)
         # The engine needs no passphrase. All that it writes goes to the supervisor, which makes it part of the node's log.
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(1, 2)
+        for name in _PROXIES:
+            # What it asks when it begins, it asks this node.
+            os.environ.pop(name, None)
+        run_in_short_turns()
         os.execv(program, [str(program), *arguments])  # noqa: S606 - a fixed program, no shell
     except (NodeError, OSError) as error:
         message, remedy = (

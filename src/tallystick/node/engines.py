@@ -12,7 +12,8 @@ from tallystick.keys import Signer
 from tallystick.machine import BlockResult, LedgerState, State
 from tallystick.modules import rulebook
 from tallystick.modules.organisations.queries import engines
-from tallystick.node.engine_genesis import initial_height
+from tallystick.node.engine_beginning import begin_anew, has_to_begin, read_beginning
+from tallystick.node.engine_genesis import evidence_limits, initial_height
 from tallystick.node.homes import Home
 from tallystick.node.measures import MeasuredVerifier, Measures
 from tallystick.node.processes import read_processes
@@ -113,6 +114,7 @@ def make_distributed(parts: EngineParts) -> Distributed:
     # Only validators need the engine's messages.
     from tallystick.node.parts import check_engine
     from tallystick.node.seats import KeptHistory, Seats, known_engine
+    from tallystick.ordering.cometbft.beginnings import Beginnings
     from tallystick.ordering.cometbft.engine import Distributed, Place
     from tallystick.ordering.cometbft.oversight import Oversight
     from tallystick.ordering.cometbft.rpc import EngineRpc
@@ -126,12 +128,15 @@ def make_distributed(parts: EngineParts) -> Distributed:
         )
     store = parts.store
     engine = check_engine(home, store)
+    begin_anew(home, engine)
+    history = KeptHistory(store, (home.path / "genesis.json").read_bytes())
     place = Place(
         has_seat=lambda: parts.validators().get(parts.organisation) == parts.system.public_key,
         validators=Seats(),
         knows_engine=partial(known_engine, store),
-        history=KeptHistory(store, (home.path / "genesis.json").read_bytes()),
+        history=history,
         engine=engine,
+        beginnings=Beginnings(history, engine),
     )
     return Distributed(
         parts.state,
@@ -163,6 +168,7 @@ def make_watch(parts: EngineParts, engine: Distributed, *, trusted: Callable[[],
         engine: this node's side of it.
         trusted: False where this node does not trust the zone any more.
     """
+    from tallystick.node.engine_journal import cut_in_passing
     from tallystick.node.engine_watch import EngineWatch
     from tallystick.ordering.cometbft.rpc import EngineRpc
 
@@ -170,14 +176,20 @@ def make_watch(parts: EngineParts, engine: Distributed, *, trusted: Callable[[],
     return EngineWatch(
         EngineRpc(home.engine_rpc_path),
         organisation=parts.organisation,
-        height=lambda: engine.state.height,
+        height=lambda: engine.reached,
         waiting=lambda: engine.waiting,
         validators=parts.validators,
         engines=lambda: {each.node: each.organisation for each in engines(State(parts.store))},
-        trusted=trusted,
+        trusted=lambda: trusted() and not _waits_to_begin(home),
         stall_seconds=home.settings.engine.stall_seconds,
         stalls=read_processes(home.path).stalls,
+        tidy=partial(cut_in_passing, home.engine_path),
     )
+
+
+def _waits_to_begin(home: Home) -> bool:
+    """Tell whether the engine is not even started, as the others have not told where it begins."""
+    return has_to_begin(home) and read_beginning(home) is None
 
 
 def _retention(parts: EngineParts) -> Retention:
@@ -190,4 +202,5 @@ def _retention(parts: EngineParts) -> Retention:
         block = parts.store.head_at(height)
         return None if block is None else block.time
 
-    return Retention(settings.retain_blocks, settings.retain_days, time_of)
+    blocks, age_ms = evidence_limits(parts.home)
+    return Retention(settings.retain_blocks, settings.retain_days, time_of, evidence_blocks=blocks, evidence_ms=age_ms)

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tallystick.codec import sha256
-from tallystick.codec.cards import Card, CardKey, SignedCard, card_message
 from tallystick.errors import AccessError, StorageError, UsageError
-from tallystick.keys import KeyStore, OpenKeys, Signer
 from tallystick.node.config import (
     FILE_NAME,
     ApiSection,
@@ -30,8 +28,10 @@ from tallystick.node.config import (
 )
 from tallystick.node.files import Scratch, write_atomically
 
-# The supervisor only asks where things are: what makes a home, or reads its trust file, is loaded there.
+# The supervisor only asks where things are: what makes a home, or reads its keys or trust file, is loaded there.
 if TYPE_CHECKING:
+    from tallystick.codec.cards import SignedCard
+    from tallystick.keys import KeyStore, OpenKeys, Signer
     from tallystick.machine import Parameters
     from tallystick.proofs.trust import TrustFile
 
@@ -39,6 +39,7 @@ Part = Literal["orderer", "validator", "replica"]
 LEDGER_ROLES = ("observer", "registration", "security", "service", "system")
 # A unix socket's path is limited to 107 bytes; a longer home gets its socket in the system's temporary folder.
 _SOCKET_PATH_BYTES = 100
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
 class Home:
@@ -162,16 +163,28 @@ class Home:
         """Where a validator's core finds the engine."""
         return self._socket("engine")
 
+    def light_path(self, number: int) -> Path:
+        """Where a validator's engine that begins in the middle asks this node of the others' headers.
+
+        The engine takes it for part of a web address, so it has nothing in it that is written otherwise there.
+        """
+        name = f"light-{number}"
+        plain = _PLAIN_PATH.fullmatch(str(self.path)) is not None
+        return self._socket(name) if plain else self._short_socket(name)
+
     def _socket(self, name: str) -> Path:
         direct = self.path / f"{name}.sock"
-        if len(os.fsencode(direct)) <= _SOCKET_PATH_BYTES:
-            return direct
+        return direct if len(os.fsencode(direct)) <= _SOCKET_PATH_BYTES else self._short_socket(name)
+
+    def _short_socket(self, name: str) -> Path:
         place = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:24]
         return Path(tempfile.gettempdir()) / f"tally-{os.getuid()}-{place}-{name}.sock"
 
     @property
     def key_store(self) -> KeyStore:
         """The node's keys, locked."""
+        from tallystick.keys import KeyStore
+
         return KeyStore(self.keys_path)
 
     @property
@@ -210,6 +223,8 @@ class Home:
 
 def make_keys(folder: Path, passphrase: str) -> OpenKeys:
     """Make a store with one key for each role, a recovery, an encryption and a TLS key."""
+    from tallystick.keys import KeyStore
+
     keys = KeyStore.create(folder, passphrase)
     for role in (*LEDGER_ROLES, "recovery", "encryption", "tls"):
         keys.create(role)
@@ -222,6 +237,9 @@ def make_card(keys: OpenKeys, *, organisation: str, name: str, address: str = ""
     Raises:
         MalformedError: the id, name or address is not of its form.
     """
+    from tallystick.codec import sha256
+    from tallystick.codec.cards import Card, CardKey, SignedCard, card_message
+
     entries = [CardKey(key=keys.find(role).public, role=role) for role in LEDGER_ROLES]
     pin = sha256(bytes.fromhex(keys.find("tls").public)).hex()
     card = Card(
@@ -330,6 +348,7 @@ def first_trust(genesis: bytes, signers: Mapping[str, Signer]) -> TrustFile:
         genesis: bytes of the genesis document.
         signers: organisation -> `system` key of those who order.
     """
+    from tallystick.codec import sha256
     from tallystick.modules import decode_genesis
     from tallystick.proofs.trust import TrustFile
 

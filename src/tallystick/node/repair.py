@@ -33,7 +33,7 @@ def repair(home: Home, *, engine: bool = False) -> list[str]:
 
     Args:
         home: of a node that does not run.
-        engine: fetch the engine's own blocks anew, though they are there.
+        engine: let the engine begin anew, though its blocks are there.
 
     Raises:
         UsageError: the node runs.
@@ -114,15 +114,18 @@ def _repair_ledger(home: Home) -> list[str]:
 
 
 def _plan_rebuilding(home: Home) -> list[str]:
-    """Say how a validator's ledger is filled: by its engine, or first by the blocks of who ordered before engines did."""
+    """Say how a validator's ledger is filled: from the others' ledgers, as the engines may have forgotten old blocks.
+
+    The engine voted on the block after the one that is followed to, so that this one is there for certain.
+    """
     first = int(json.loads(home.engine_genesis_path.read_bytes())["initial_height"])
+    until = max(first, signed_height(home.keys_path) or 0) - 1
     engine_height(home).set(None)
-    if first == 1:
+    if not until:
         return ["When the node starts, its engine plays all blocks to it again."]
-    home.rebuilding_path.write_text(f"{first - 1}\n")
+    home.rebuilding_path.write_text(f"{until}\n")
     return [
-        f"When the node starts, it follows the others up to block {first - 1}, which is older than the engines; then it "
-        "validates again."
+        f"When the node starts, it follows the others up to block {until}; then its engine begins, and it validates."
     ]
 
 
@@ -155,11 +158,12 @@ def _repair_engine(home: Home, wanted: bool) -> list[str]:
             f"It is not known what this engine's key signed last.{where}",
             "The node follows as a replica for now. When it runs, type `tally node validate`: it announces a new key.",
         ]
-    if has_blocks(home) and not wanted:
+    if home.rebuilding_path.exists() or (has_blocks(home) and not wanted):
+        # What is rebuilt first lets the engine begin anew afterwards.
         return []
     _put_aside(home.engine_path)
     engine_height(home).begin()
-    return ["When the node starts, its engine fetches all its blocks from the other validators, and votes after that."]
+    return ["When the node starts, its engine begins where the other validators' engines are, and votes after that."]
 
 
 def _lost_last_signed(home: Home) -> bool:

@@ -97,7 +97,8 @@ def test_every_home_passes_the_checker(demo, capsys, organisation):
     [
         ("blocks", "header"),
         ("blocks", "signatures"),
-        ("transactions", "bytes"),
+        ("transactions", "id"),
+        ("bundles", "bytes"),
         ("operations", "type"),
         ("events", "body"),
         ("records", "value"),

@@ -77,7 +77,7 @@ LEDGER = {
     "ledger-flipped": Damage(flip_ledger, "ledger.db", "An empty ledger is in its place"),
     "ledger-truncated": Damage(truncate_ledger, "ledger.db", "An empty ledger is in its place"),
 }
-ENGINE = {"engine-wiped": Damage(wipe_engine, "the engine's own blocks are gone", "fetches all its blocks")}
+ENGINE = {"engine-wiped": Damage(wipe_engine, "the engine's own blocks are gone", "its engine begins where")}
 
 
 class Network:

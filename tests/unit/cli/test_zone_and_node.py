@@ -131,7 +131,7 @@ def test_a_ledger_is_checked_and_written_out(tmp_path: Path, tally: Tally) -> No
     assert tally("ledger", "export", "--home", str(home), "--out", "history.jsonl").code == 2
 
     data = bytearray((home / "ledger.db").read_bytes())
-    place = data.index(b'"record_evidence"')
+    place = data.index(b'"evidence_recorded"')
     data[place + 3] ^= 1
     (home / "ledger.db").write_bytes(data)
     bad = tally("ledger", "check", "--home", str(home))

@@ -112,18 +112,33 @@ def test_running_node_is_left_alone(validator):
 
 @pytest.mark.parametrize("damage", [wipe, truncate, garble, no_database])
 def test_ledger_is_made_again_empty_and_the_damaged_one_kept(validator, damage):
-    """The engine then plays all blocks to it; what it signed last is as it was."""
+    """It is followed up to the block before the one last voted on; what the engine signed last is as it was."""
     damage(validator.ledger_path)
     assert "ledger.db" in find_damage(validator)
 
     done = repair(validator)
 
     assert "An empty ledger is in its place" in done[0]
-    assert "its engine plays all blocks to it again" in done[1]
+    assert "follows the others up to block 1;" in done[1]
+    assert 2 == len(done)
     assert (0, "") == (last_height(validator), find_damage(validator))
     assert (damage is not wipe) is (validator.path / "ledger.db.damaged-1").exists()
     assert (validator.path / "log.damaged-1").is_dir()
-    assert (2, "validator") == (signed_height(validator.keys_path), validator.part)
+    assert (2, "replica", "1\n") == (
+        signed_height(validator.keys_path),
+        validator.part,
+        validator.rebuilding_path.read_text(),
+    )
+
+
+def test_ledger_of_an_engine_that_never_voted_is_played_to_it(validator):
+    """There is no block that the node knows to be decided, and nothing to follow up to."""
+    signed(validator, 0)
+    wipe(validator.ledger_path)
+
+    assert "its engine plays all blocks to it again" in repair(validator)[1]
+
+    assert "validator" == validator.part
 
 
 def test_second_repair_overwrites_nothing(validator):
@@ -191,7 +206,7 @@ def test_engine_s_blocks_are_fetched_anew(validator, asked):
 
     done = repair(validator, engine=asked)
 
-    assert "fetches all its blocks" in done[0]
+    assert "its engine begins where the other validators' engines are" in done[0]
     assert 0 == engine_height(validator).height
     assert not blocks.exists()
     assert keys == {path.name: path.read_bytes() for path in validator.engine_keys_path.iterdir()}

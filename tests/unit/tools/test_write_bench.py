@@ -32,7 +32,7 @@ def test_table_has_every_figure_with_its_goal() -> None:
 
 def test_part_of_a_run_is_refused() -> None:
     """A table never mixes runs: the missing figure is named."""
-    with pytest.raises(FiguresError, match="no figure tally_help"):
+    with pytest.raises(FiguresError, match=f"no figure {list(LABELS)[-1]}"):
         read_figures(_run()[:-1])
 
 

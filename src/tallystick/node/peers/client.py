@@ -22,12 +22,16 @@ from tallystick.errors import NodeError
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.failures import PeerUnreachableError, odd_answer, rebuild_refusal
 from tallystick.node.peers.messages import (
+    MAX_ENGINE_BYTES,
     MAX_FORKS_BYTES,
     MAX_HEAD_BYTES,
     MAX_NOTES_BYTES,
     MAX_ONE_BLOCK_BYTES,
     MAX_TRANSACTIONS_BYTES,
     PREFIX,
+    EngineHeights,
+    EngineSpan,
+    EngineTold,
     Head,
     HeaderSigned,
     HeaderSigneds,
@@ -42,7 +46,9 @@ from tallystick.node.peers.messages import (
     head_decoder,
     opened_decoder,
     signed_decoder,
+    span_decoder,
     status_decoder,
+    told_decoder,
 )
 from tallystick.ordering.snapshots import MAX_CHUNK_BYTES, MAX_DESCRIPTION_BYTES
 
@@ -177,6 +183,16 @@ class PeerClient:
     async def give_header_signatures(self, signatures: tuple[HeaderSigned, ...]) -> None:
         """Give signatures of headers to the node."""
         await self._call("POST", "/header-signatures", body=encode_json(HeaderSigneds(signatures=signatures)))
+
+    async def engine_span(self) -> EngineSpan:
+        """Return which blocks of its own the node's engine has."""
+        return self._decoded(span_decoder.decode, await self._call("GET", "/engine"))
+
+    async def engine_beginning(self, height: int) -> EngineTold:
+        """Return what a new engine needs to begin behind a block; the node offers it to the engine from now on."""
+        body = encode_json(EngineHeights(height=height))
+        data = await self._call("POST", "/engine/beginnings", body=body, most=MAX_ENGINE_BYTES)
+        return self._decoded(told_decoder.decode, data)
 
     async def submit(self, transactions: Sequence[bytes]) -> list[dict[str, Any]]:
         """Submit signed transactions to the orderer's node; return what it says became of each."""

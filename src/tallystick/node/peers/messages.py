@@ -15,6 +15,7 @@ from tallystick.codec import MalformedError, StrictDecoder
 PREFIX = "/peer/v1"
 MAX_HEAD_BYTES = 2 << 20
 MAX_HEADER_SIGNATURES = 2_000
+MAX_ENGINE_BYTES = 1 << 20
 MAX_BLOCKS_BYTES = 8 << 20
 # A block is at least handed out alone, however large; the link to the core takes no larger message either.
 MAX_ONE_BLOCK_BYTES = 64 << 20
@@ -103,6 +104,33 @@ class HeaderSigneds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     signatures: Annotated[tuple[HeaderSigned, ...], msgspec.Meta(max_length=MAX_HEADER_SIGNATURES)]
 
 
+class EngineSpan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first and the last block of its own that a validator's engine has."""
+
+    first: Natural
+    last: Natural
+
+
+class EngineHeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An engine is to begin behind a block: of it, and the two after it, the light client's answers are asked for."""
+
+    height: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 4)]
+
+
+class EngineTold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a validator's engine answers to a light client, as it is: JSON of the engine's own.
+
+    Attributes:
+        commits: the signed headers of three heights.
+        parameters: of the second of them.
+        validators: of the three.
+    """
+
+    commits: Annotated[tuple[str, ...], msgspec.Meta(max_length=3)]
+    parameters: str
+    validators: Annotated[tuple[str, ...], msgspec.Meta(max_length=3)]
+
+
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A consumer asks to open a delivery."""
 
@@ -131,6 +159,9 @@ class ApplicationStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 head_decoder: StrictDecoder[Head] = StrictDecoder(Head, max_bytes=MAX_HEAD_BYTES)
 trust_decoder: StrictDecoder[TrustSignatures] = StrictDecoder(TrustSignatures, max_bytes=MAX_HEAD_BYTES)
 signed_decoder: StrictDecoder[HeaderSigneds] = StrictDecoder(HeaderSigneds, max_bytes=MAX_HEAD_BYTES)
+span_decoder: StrictDecoder[EngineSpan] = StrictDecoder(EngineSpan, max_bytes=4_096)
+heights_decoder: StrictDecoder[EngineHeights] = StrictDecoder(EngineHeights, max_bytes=4_096)
+told_decoder: StrictDecoder[EngineTold] = StrictDecoder(EngineTold, max_bytes=MAX_ENGINE_BYTES)
 open_decoder: StrictDecoder[OpenRequest] = StrictDecoder(OpenRequest, max_bytes=4_096)
 opened_decoder: StrictDecoder[OpenAnswer] = StrictDecoder(OpenAnswer, max_bytes=1 << 17)
 application_decoder: StrictDecoder[Application] = StrictDecoder(Application, max_bytes=4_096)

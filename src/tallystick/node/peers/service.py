@@ -26,6 +26,7 @@ from tallystick.node.peers.applicant import Applicant
 from tallystick.node.peers.client import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.endpoints import HistoryEndpoints, OfficeEndpoints, OfficePolicy
+from tallystick.node.peers.engine_desk import EngineDesk
 from tallystick.node.peers.follower import Follower
 from tallystick.node.peers.gossip import Gossip
 from tallystick.node.peers.identity import open_identity
@@ -74,6 +75,7 @@ class PeerService:
         self.newcomer = Newcomer(link, self.store, home)
         self.older = OlderFetcher(link, self.store, home)
         self.snapshots = SnapshotDesk(home)
+        self.engine = EngineDesk(home, self.store, link)
         self.follower = None if self._part != "replica" else self._make_follower([node.address for node in nodes])
         self.gossip = Gossip(link, self.clients, self.directory, self.store, home, listener=self.follower)
         self.rejoin = self._make_rejoin(keys) if self._part == "orderer" else None
@@ -162,7 +164,7 @@ class PeerService:
             limits = data_limits or Limits(transfers=self.home.settings.data.max_transfers)
             policy = OfficePolicy(office, self.directory)
             self._deliveries = DeliveryServer(policy, limits=limits, observer=observer)
-            endpoints = self.history.endpoints() + self.snapshots.endpoints()
+            endpoints = self.history.endpoints() + self.snapshots.endpoints() + self.engine.endpoints()
             endpoints += OfficeEndpoints(office, self._limits).endpoints()
             self.server = PeerServer(
                 self.identity.server_context(),
@@ -192,8 +194,19 @@ class PeerService:
             self._begin(self.older.run(self.follower.sources, self.follower.distrust))
         if self.seals is not None:
             self._begin(self.seals.run())
+            self._begin(self._start_engine())
         self._begin(self.gossip.run())
         self._begin(notes.run())
+
+    async def _start_engine(self) -> None:
+        """Find out where this validator's engine begins, whenever it has to."""
+        # Only validators need what knows the engine.
+        from tallystick.node.peers.engine_start import EngineStart
+
+        organisation = self.home.settings.node.organisation
+        await EngineStart(
+            self.home, self.store, self._link, self.clients, self.directory, organisation=organisation
+        ).run()
 
     async def _rejoin_when_restored(self, rejoin: Rejoin) -> None:
         """Ask the witnesses whenever the home is marked: by a restore, or by a core that found its ledger too short."""
@@ -211,6 +224,7 @@ class PeerService:
             await self._relay.stop()
         if self.server is not None:
             await self.server.stop()
+        await self.engine.close()
         if self._deliveries is not None:
             self._deliveries.close()
         await self.clients.close()
