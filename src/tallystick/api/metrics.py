@@ -45,7 +45,7 @@ METRICS = {
     "tallystick_engine_peers": "Engines that are connected.",
     "tallystick_engine_validators": "Organisations that order.",
     "tallystick_engine_validators_reachable": "Those of them whose engines are connected, this one included.",
-    "tallystick_mempool_transactions": "Transactions in the engine's mempool.",
+    "tallystick_mempool_bundles": "Bundles of transactions in the engine's mempool.",
     "tallystick_mempool_bytes": "Their bytes.",
     "tallystick_apply_seconds": "Time to execute a block.",
     "tallystick_commit_seconds": "Time to write a block to disk.",
@@ -171,7 +171,7 @@ def _of_status(status: CoreStatus) -> list[Metric]:
             _gauge("engine_peers", len(engine.peers)),
             _gauge("engine_validators", engine.validators),
             _gauge("engine_validators_reachable", engine.reachable),
-            _gauge("mempool_transactions", engine.mempool),
+            _gauge("mempool_bundles", engine.mempool),
             _gauge("mempool_bytes", engine.mempool_bytes),
         ]
     return list(families)

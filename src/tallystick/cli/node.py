@@ -157,7 +157,7 @@ def _engine(now: Status) -> list[tuple[str, object]]:
     if engine is None:
         return []
     connected = f"{engine.reachable} of {engine.validators} connected, {engine.needed} needed"
-    mempool = f", {count_of(engine.mempool, 'transaction')} in its mempool" if engine.mempool else ""
+    mempool = f", {count_of(engine.mempool, 'bundle')} in its mempool" if engine.mempool else ""
     kept = f", keeps blocks from {engine.first} on" if engine.first > 1 else ""
     state = f"at block {engine.height}{kept}{mempool}" if engine.answers else "does not answer"
     return [

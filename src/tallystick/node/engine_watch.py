@@ -56,7 +56,7 @@ class Engine(Protocol):
         """Return the engines connected to it."""
 
     async def mempool(self) -> tuple[int, int]:
-        """Return how many transactions are in its mempool, and of how many bytes."""
+        """Return how many bundles of transactions are in its mempool, and of how many bytes."""
 
 
 class Look(NamedTuple):

@@ -2,7 +2,7 @@
 
 Format 1 kept each transaction as it is, in the column `bytes` of `transactions`. Block by block, a block's rows are written
 anew, its transactions in bundles, and the old rows deleted; the pages that they leave are those that the next blocks are
-written to, so that the file hardly grows meanwhile. In the end about a third of it is free. It is not given back: the next
+written to, so that the file hardly grows meanwhile. In the end about a quarter of it is free. It is not given back: the next
 blocks take it, and to rewrite the file without it would need as much space again, and the time, while a node waits.
 """
 

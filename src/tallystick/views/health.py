@@ -17,7 +17,7 @@ class EngineHealth(msgspec.Struct, frozen=True, kw_only=True):
         validators: how many order.
         reachable: how many of these are connected, this one included.
         needed: how many must be, for a block to be made.
-        mempool: transactions in its mempool.
+        mempool: bundles of transactions in its mempool.
         mempool_bytes: of how many bytes.
         trouble: why no block can be made, or is, in plain words; empty where all is well.
     """

@@ -265,7 +265,7 @@ def test_a_validator_shows_its_engine_and_who_is_connected(
     """Where no block can be made the reason is the health, and no failure of the command."""
     code, shown = _show(running, tally, monkeypatch, role="validator", engine=ENGINE)
     assert (0, "well", "orders together with others") == (code, shown["health"], shown["role"])
-    assert ("3 of 4 connected, 3 needed", "at block 9, 2 transactions in its mempool") == (
+    assert ("3 of 4 connected, 3 needed", "at block 9, 2 bundles in its mempool") == (
         shown["validators"],
         shown["engine"],
     )

@@ -1,6 +1,7 @@
 """Who is who among peers, as this node's own copy of the ledger has it: pins, addresses, those who order.
 
-Only active members count. What was looked up is kept until the next block.
+Only active members count. What was looked up is kept until these records change: each block is a reason to look, and
+with many members taking them apart takes longer than everything else that a node does with a block.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from tallystick.machine import State
 from tallystick.modules.organisations.queries import get_zone, ordering, seatings
-from tallystick.modules.organisations.records import ORGANISATIONS
+from tallystick.modules.organisations.records import ORGANISATIONS, SEATINGS, ZONE
 from tallystick.proofs.headers import quorum
 from tallystick.store import LedgerStore
 
@@ -37,6 +38,7 @@ class Directory:
         """Read from a copy of the ledger."""
         self._store = store
         self._height = -1
+        self._read: list[tuple[str, bytes]] = []
         self._peers: dict[str, Peer] = {}
         self._by_pin: dict[str, tuple[str, ...]] = {}
         self._orderers: tuple[str, ...] = ()
@@ -91,6 +93,13 @@ class Directory:
         height = 0 if last is None else last.height
         if height == self._height:
             return
+        read = [row for collection in (ORGANISATIONS, ZONE, SEATINGS) for row in self._store.scan(collection.name)]
+        if read != self._read:
+            self._take_apart()
+            self._read = read
+        self._height = height
+
+    def _take_apart(self) -> None:
         state = State(self._store)
         self._peers = {
             organisation: Peer(organisation, record.address, frozenset(record.tls_pins))
@@ -104,7 +113,6 @@ class Directory:
         self._by_pin = {pin: tuple(names) for pin, names in owners.items()}
         self._orderers = ordering(get_zone(state))
         self._seats = [(since, len(seating.seats)) for since, seating in seatings(state)]
-        self._height = height
 
 
 def _quorum_at(seats: Sequence[tuple[int, int]], height: int) -> int:

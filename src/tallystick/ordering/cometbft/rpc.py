@@ -129,7 +129,7 @@ class EngineRpc:
         return [EnginePeer(peer["node_info"]["id"].lower(), peer["node_info"]["moniker"]) for peer in found]
 
     async def mempool(self) -> tuple[int, int]:
-        """Return how many transactions are in its mempool, and of how many bytes."""
+        """Return how many pieces are in its mempool, and of how many bytes."""
         found = await self._one("num_unconfirmed_txs")
         return int(found["n_txs"]), int(found["total_bytes"])
 
