@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from tallystick.codec.canonical import MalformedError
 
 MAX_BUNDLE_BYTES = 8 << 20
+# No signed transaction is as short as would allow more.
+MAX_TRANSACTIONS = 1 << 16
 # What a bundle takes beside its transactions.
 STREAM_BYTES = 16
 _LENGTH_BYTES = 4
@@ -33,11 +35,15 @@ def bundled_bytes(raw: bytes) -> int:
     return _LENGTH_BYTES + len(raw) + 5 * (1 + len(raw) // (16 << 10))
 
 
-def decode_bundle(bundle: bytes) -> list[bytes]:
+def decode_bundle(bundle: bytes, *, most: int = MAX_TRANSACTIONS) -> list[bytes]:
     """Return the transactions of a bundle; what they are is not looked at.
 
+    Args:
+        bundle: its bytes.
+        most: how many it may hold. A few bytes may become very many; the rest is not taken apart.
+
     Raises:
-        MalformedError: it holds none, is more than 8 MiB, or does not end where the last one ends.
+        MalformedError: it holds none or too many, is more than 8 MiB, or does not end where the last one ends.
     """
     stream = zlib.decompressobj()
     try:
@@ -53,6 +59,8 @@ def decode_bundle(bundle: bytes) -> list[bytes]:
         offset = start + int.from_bytes(data[offset:start], "big")
         if offset == start or offset > end:
             raise MalformedError("not a bundle of transactions")
+        if len(transactions) == most:
+            raise MalformedError(f"a bundle of more than {most} transactions")
         transactions.append(data[start:offset])
     if not transactions:
         raise MalformedError("a bundle without transactions")

@@ -59,3 +59,10 @@ def test_a_bundle_is_not_unpacked_beyond_its_bound(monkeypatch):
     assert [b"x" * 9_996] == decode_bundle(encode_bundle([b"x" * 9_996]))
     with pytest.raises(MalformedError):
         decode_bundle(encode_bundle([b"x" * 9_997]))
+
+
+def test_a_bundle_of_too_many_is_refused():
+    """So many and no more; what is beyond them is not taken apart."""
+    assert 3 == len(decode_bundle(encode_bundle([b"x"] * 3), most=3))
+    with pytest.raises(MalformedError, match="more than 3"):
+        decode_bundle(encode_bundle([b"x"] * 4), most=3)

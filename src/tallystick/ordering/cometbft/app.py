@@ -47,7 +47,7 @@ from tallystick.ordering.cometbft.blocks import (
     misbehaviour_in,
     without_refused,
 )
-from tallystick.ordering.cometbft.bundles import Carried, unpack
+from tallystick.ordering.cometbft.bundles import BUNDLE_TRANSACTIONS, Carried, unpack
 from tallystick.ordering.cometbft.checking import Checked, TransactionChecker
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.oversight import Oversight
@@ -260,15 +260,19 @@ class LedgerApplication:
         return answers
 
     def _open(self, position: int, bundle: bytes, arrived: list[_Arrived]) -> abci.ResponseCheckTx:
-        """Judge what a bundle brings, all but signatures; return the answer in case that nothing more comes of it."""
+        """Judge what a bundle brings, all but signatures; return the answer in case that nothing more comes of it.
+
+        A few bytes may become many transactions. What no node makes that keeps to the rules, a long bundle or one with
+        something malformed in it, is refused as a whole, at the first sign of it.
+        """
         answer = abci.ResponseCheckTx()
         try:
-            transactions = decode_bundle(bundle)
+            transactions = [self._decode(raw) for raw in decode_bundle(bundle, most=BUNDLE_TRANSACTIONS)]
         except MalformedError as error:
             return refusal(MALFORMED(reason=error.reason))
-        for raw in transactions:
+        for transaction in transactions:
             try:
-                transaction = self._judge(raw)
+                self._judge(transaction)
             except RejectedError as error:
                 answer = refusal(error)
                 continue
@@ -278,19 +282,26 @@ class LedgerApplication:
                 answer = busy(transaction.payload.organisation)
         return answer
 
-    def _judge(self, raw: bytes) -> Transaction:
-        """Return a transaction that a block would take now, or soon, if its signature is good.
+    def _decode(self, raw: bytes) -> Transaction:
+        """Return a transaction.
+
+        Raises:
+            MalformedError: it is none.
+        """
+        decoded = self._checker.decode(raw)
+        if isinstance(decoded, MalformedError):
+            raise decoded
+        return decoded
+
+    def _judge(self, transaction: Transaction) -> None:
+        """Check whether a block would take a transaction now, or soon, if its signature is good.
 
         Raises:
             RejectedError: a block would not, or it waits already.
         """
-        decoded = self._checker.decode(raw)
-        if isinstance(decoded, MalformedError):
-            raise MALFORMED(reason=decoded.reason)
-        if self._admission.waits(decoded):
+        if self._admission.waits(transaction):
             raise REPEATED()
-        self._admission.judge(decoded, self._parameters, may_be_ahead=True)
-        return decoded
+        self._admission.judge(transaction, self._parameters, may_be_ahead=True)
 
     def _let_in(self, transaction: Transaction, item: Checked) -> abci.ResponseCheckTx | None:
         """Let a transaction wait from now on, which did not before; else return why not."""

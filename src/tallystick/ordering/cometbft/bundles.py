@@ -13,6 +13,10 @@ from collections.abc import Collection, Iterable, Sequence
 from tallystick.codec import MalformedError, sha256
 from tallystick.codec.bundles import decode_bundle
 
+# What goes into one bundle that travels, at most; one transaction always does. Others' bundles with more are refused.
+BUNDLE_TRANSACTIONS = 500
+BUNDLE_BYTES = 128 << 10
+
 
 def unpack(bundles: Sequence[bytes]) -> list[list[bytes]]:
     """Return the transactions of each bundle of a decided block; what is no bundle holds none."""

@@ -36,6 +36,7 @@ from tallystick.machine.rejections import MALFORMED
 from tallystick.ordering.cometbft.app import LedgerApplication
 from tallystick.ordering.cometbft.beginnings import Beginnings
 from tallystick.ordering.cometbft.blocks import Committed
+from tallystick.ordering.cometbft.bundles import BUNDLE_BYTES, BUNDLE_TRANSACTIONS
 from tallystick.ordering.cometbft.oversight import Oversight
 from tallystick.ordering.cometbft.replay import EngineHeight, History
 from tallystick.ordering.cometbft.rpc import EngineRpc
@@ -48,9 +49,7 @@ from tallystick.ordering.solo import BlockSink
 from tallystick.ordering.verifier import SignatureVerifier
 
 log = structlog.get_logger("engine")
-# What goes into one bundle at most (one transaction always does), and how many are on their way to the engine at a time.
-BUNDLE_TRANSACTIONS = 500
-BUNDLE_BYTES = 128 << 10
+# How many bundles are on their way to the engine at a time.
 IN_FLIGHT = 4
 # Between two bundles: what comes meanwhile travels together. Behind one that others' engines do not feel by the piece
 # any more, the next may come soon.

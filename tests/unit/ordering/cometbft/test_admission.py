@@ -3,7 +3,7 @@
 from tallystick.codec.bundles import encode_bundle
 from tallystick.machine import Parameters, decode_transaction
 from tallystick.merkle import Frontier
-from tallystick.ordering.cometbft import Share, admission
+from tallystick.ordering.cometbft import Share, admission, app
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.results import GONE
 from tests.unit.ordering.cometbft.conftest import bundles
@@ -90,12 +90,12 @@ async def test_recheck_keeps_a_bundle_as_long_as_something_of_it_waits(bench):
 
 
 async def test_bundle_is_let_in_for_what_is_good_in_it(bench):
-    """One good transaction lets a bundle in, whatever else it holds; one that brings nothing new is refused."""
+    """One good transaction lets a bundle in, whatever is refused beside it; one that brings nothing new is refused."""
     application = bench.application()
     good, forged = bench.note(key="a"), bench.forged(bench.note(key="b"))
     assert [2] == await bench.check(application, forged)
     for code, transactions in (
-        (0, [forged, b"nonsense", good]),
+        (0, [forged, bench.note(key="c", expires=999), good]),
         (4, [good]),
         (2, [good, forged]),
     ):
@@ -104,6 +104,21 @@ async def test_bundle_is_let_in_for_what_is_good_in_it(bench):
         assert 1 == application.waiting
     (answer,) = await application.check_transactions([abci.RequestCheckTx(tx=b"no bundle")])
     assert 1 == answer.code
+
+
+async def test_bundle_that_no_honest_node_makes_is_refused_as_a_whole(bench, monkeypatch):
+    """One with something malformed in it, or with more than travels together, lets nothing in and is not gone through."""
+    application = bench.application()
+    good = bench.note(key="a")
+    many = [bench.note(key=f"m{number}") for number in range(3)]
+    decoded = []
+    decode = application._checker.decode
+    monkeypatch.setattr(application._checker, "decode", lambda raw: decoded.append(raw) or decode(raw))
+    monkeypatch.setattr(app, "BUNDLE_TRANSACTIONS", 2)
+    for transactions, looked_at in (([b"nonsense", good], 1), (many, 0), ([b"x"] * 50_000, 0)):
+        decoded.clear()
+        (answer,) = await application.check_transactions([abci.RequestCheckTx(tx=encode_bundle(transactions))])
+        assert (1, 0, looked_at) == (answer.code, application.waiting, len(decoded))
 
 
 async def test_author_may_be_a_block_ahead_of_this_ledger(bench):
