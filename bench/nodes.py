@@ -12,13 +12,13 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.figures import resident_mib
 from tallystick.errors import PeerError
-from tallystick.keys import OpenKeys
-from tallystick.machine import Parameters, build_transaction
+from tallystick.keys import OpenKeys, Signer
+from tallystick.machine import Message, Parameters, build_transaction
 from tallystick.merkle import EMPTY_ROOT
 from tallystick.modules import rulebook
 from tallystick.modules.evidence.ops import RecordEvidence
@@ -36,6 +36,36 @@ _START_SECONDS = 300
 def now_ms() -> int:
     """Return UTC time, ms."""
     return time.time_ns() // 1_000_000
+
+
+async def sign_transactions(
+    client: LinkClient,
+    operation: Callable[[], Message],
+    *,
+    transactions: int,
+    operations: int,
+    organisation: str,
+    service: Signer,
+    genesis_hash: bytes,
+) -> list[bytes]:
+    """Return signed transactions of fresh operations, by an author who has seen what the core has."""
+    status = await client.ask("status")
+    expires = now_ms() + 3_000_000
+    return [
+        build_transaction(
+            [operation() for _ in range(operations)],
+            organisation=organisation,
+            key=service.public_key,
+            sign=service.sign,
+            external_aad=genesis_hash,
+            expires=expires,
+            nonce=secrets.token_hex(16),
+            seen_size=status["size"],
+            seen_root=status["root"] if status["size"] else EMPTY_ROOT,
+            atomic=False,
+        )
+        for _ in range(transactions)
+    ]
 
 
 def _start(module: str, home: Home) -> subprocess.Popen[bytes]:
@@ -114,23 +144,15 @@ class RunningNode:
 
     async def sign(self, transactions: int, operations: int) -> list[bytes]:
         """Return signed transactions of fresh evidence records."""
-        status = await self.client.ask("status")
-        expires = now_ms() + 3_000_000
-        return [
-            build_transaction(
-                [RecordEvidence(root=secrets.token_hex(32), count=3) for _ in range(operations)],
-                organisation="bench",
-                key=self._service.public_key,
-                sign=self._service.sign,
-                external_aad=self._genesis_hash,
-                expires=expires,
-                nonce=secrets.token_hex(16),
-                seen_size=status["size"],
-                seen_root=status["root"] if status["size"] else EMPTY_ROOT,
-                atomic=False,
-            )
-            for _ in range(transactions)
-        ]
+        return await sign_transactions(
+            self.client,
+            lambda: RecordEvidence(root=secrets.token_hex(32), count=3),
+            transactions=transactions,
+            operations=operations,
+            organisation="bench",
+            service=self._service,
+            genesis_hash=self._genesis_hash,
+        )
 
     async def submit_all(self, transactions: Sequence[bytes], in_flight: int) -> float:
         """Submit with so many in flight, each on its own; return the seconds until all are on disk."""

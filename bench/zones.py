@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.figures import bytes_on_disk
-from bench.nodes import now_ms
+from bench.nodes import sign_transactions
 from tallystick.errors import PeerError
-from tallystick.machine import Parameters, build_transaction
-from tallystick.merkle import EMPTY_ROOT
+from tallystick.machine import Parameters
 from tallystick.modules import rulebook
 from tallystick.modules.evidence.ops import RecordEvidence
 from tallystick.node import network
@@ -71,23 +70,15 @@ class Author:
 
     async def sign(self, transactions: int, operations: int) -> list[bytes]:
         """Return signed transactions of fresh operations."""
-        status = await self.client.ask("status")
-        expires = now_ms() + 3_000_000
-        return [
-            build_transaction(
-                [operation() for _ in range(operations)],
-                organisation=self.organisation,
-                key=self._service.public_key,
-                sign=self._service.sign,
-                external_aad=self._genesis_hash,
-                expires=expires,
-                nonce=secrets.token_hex(16),
-                seen_size=status["size"],
-                seen_root=status["root"] if status["size"] else EMPTY_ROOT,
-                atomic=False,
-            )
-            for _ in range(transactions)
-        ]
+        return await sign_transactions(
+            self.client,
+            operation,
+            transactions=transactions,
+            operations=operations,
+            organisation=self.organisation,
+            service=self._service,
+            genesis_hash=self._genesis_hash,
+        )
 
     async def submit(self, transactions: Sequence[bytes]) -> None:
         """Submit as one request, and wait until all are on disk at this organisation's node."""

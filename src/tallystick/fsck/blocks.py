@@ -1,4 +1,4 @@
-"""Replaying the blocks and comparing every column of blocks, transactions, operations and events with the outcome.
+"""Replaying the blocks: what is signed, and whether executing it gives the outcome that the header commits to.
 
 In a block the checks go from what is signed to what follows from it: header, bundles of transactions, execution, the rest.
 What is signed tells which of two cells that disagree is the damaged one. Of a bundle counts what it holds: how that is
@@ -10,18 +10,19 @@ the one before, so the next header with a quorum speaks for it, and at the end t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-from tallystick.codec import MalformedError, encode_json
+from tallystick.codec import MalformedError
 from tallystick.errors import TallystickError
 from tallystick.fsck.began import Began
 from tallystick.fsck.bundles import take_bundles
+from tallystick.fsck.derived import DerivedRows
 from tallystick.fsck.membership import MembershipReader, Succession
 from tallystick.fsck.replayed import Replayed
 from tallystick.fsck.report import Cell, Notes, Progress, damage, is_same
-from tallystick.fsck.rows import Row, Rows, StoredBlock, expect_end, raise_order
-from tallystick.fsck.source import COLUMNS, LedgerFile, as_bytes
+from tallystick.fsck.rows import Rows, StoredBlock, beyond, expect_end, name_cell, raise_order
+from tallystick.fsck.source import LedgerFile, as_bytes
 from tallystick.fsck.tiles import LogChecker
 from tallystick.keys import ED25519
 from tallystick.machine import (
@@ -46,7 +47,6 @@ from tallystick.proofs.headers import (
     transactions_root,
 )
 from tallystick.store.bundles import place_of
-from tallystick.store.kept import operation_type
 
 # Blocks are read in groups of about so much, so that signatures are checked many at a time.
 _GROUP_TRANSACTIONS = 4_096
@@ -95,9 +95,7 @@ class Replay:
         self._previous = genesis_hash
         self._blocks = Rows(file.rows("blocks"))
         self._bundles = Rows(file.rows("bundles"))
-        self._transactions = Rows(file.rows("transactions"))
-        self._operations = Rows(file.rows("operations"))
-        self._events = Rows(file.rows("events"))
+        self._derived = DerivedRows(file, notes)
         self._place = ""
         self._first_known = 0
 
@@ -119,11 +117,9 @@ class Replay:
                 self.replayed.add_moment(head.size, head.history_root, decode_header(head.header).height)
         self.replayed.add_moment(base.size, beginning.head.history_root, base.height)
         # Older blocks that are being put in are counted from below; nothing is said of them before all are there.
-        self._blocks = Rows(_beyond(self._file, "blocks", base.height))
-        self._bundles = Rows(_beyond(self._file, "bundles", place_of(base.height + 1, 0) - 1))
-        self._transactions = Rows(_beyond(self._file, "transactions", base.transactions))
-        self._operations = Rows(_beyond(self._file, "operations", base.size - 1))
-        self._events = Rows(_beyond(self._file, "events", base.events))
+        self._blocks = Rows(beyond(self._file, "blocks", base.height))
+        self._bundles = Rows(beyond(self._file, "bundles", place_of(base.height + 1, 0) - 1))
+        self._derived.begin(self._file, base)
         notes.begun = notes.blocks = notes.sealed = base.height
         notes.transactions, notes.operations, notes.events = base.transactions, base.size, base.events
         if self._log is not None:
@@ -146,12 +142,12 @@ class Replay:
                 if progress is not None and (notes.blocks % 256 == 0 or self._blocks.next is None):
                     progress(notes.blocks, max(total, notes.blocks))
         for table, rows in (
-            ("transactions", self._transactions),
+            ("transactions", self._derived.transactions),
             ("bundles", self._bundles),
-            ("operations", self._operations),
+            ("operations", self._derived.operations),
         ):
             expect_end(table, rows, "it belongs to no block")
-        expect_end("events", self._events, "no operation caused it")
+        expect_end("events", self._derived.events, "no operation caused it")
 
     def _read_group(self) -> list[StoredBlock]:
         """Read some blocks with their transactions."""
@@ -203,7 +199,7 @@ class Replay:
         header, sealed = self._header(stored)
         items = self._check_transactions(stored, header)
         result = self._execute(header, stored, items)
-        self._compare(stored, result)
+        self._derived.compare(stored, result)
         state, notes = self.state, self._notes
         self.replayed.write(result.writes)
         result.commit_to(state)
@@ -230,7 +226,7 @@ class Replay:
         notes.records = len(self.replayed)
 
     def _cell(self, table: str, row: Cell, column: str) -> str:
-        return f"{self._place}{table} row {row!a}: column {column}"
+        return name_cell(self._place, table, row, column)
 
     def _header(self, stored: StoredBlock) -> tuple[Header, bool]:
         """Return the header if those who order signed it and it follows the one before, and whether a quorum did.
@@ -377,51 +373,3 @@ class Replay:
                 header.app_hash,
             )
         return result
-
-    # --- what follows from execution ---------------------------------------------------------------------------------
-
-    def _compare(self, stored: StoredBlock, result: BlockResult) -> None:
-        """Compare all that the store derived from a block.
-
-        Raises:
-            DamageError: a cell is not what it should be, or a row is missing.
-        """
-        height, events = result.block.height, self._notes.events
-        block: Row = (result.state_root, result.history_root, result.size, events + len(result.events))
-        for column, expected, found in zip(COLUMNS["blocks"][4:], block, stored.row[4:], strict=True):
-            self._same("blocks", height, column, expected, found)
-        for number, done in enumerate(result.results):
-            item = done.transaction
-            assert item is not None  # noqa: S101 - what is refused was found before
-            sequence = self._notes.transactions + 1 + number
-            transaction: Row = (sequence, height, item.id, item.payload.organisation, done.first_leaf, number)
-            self._compare_row("transactions", self._transactions, transaction)
-            for index, outcome in enumerate(done.outcomes):
-                kind = operation_type(item.operations[index])
-                self._compare_row(
-                    "operations", self._operations, (done.first_leaf + index, sequence, kind, outcome.code)
-                )
-        for number, emitted in enumerate(result.events, events + 1):
-            body = encode_json(emitted.event).decode()
-            self._compare_row("events", self._events, (number, emitted.leaf, body))
-
-    def _compare_row(self, table: str, rows: Rows, expected: Row) -> None:
-        columns = COLUMNS[table]
-        found = rows.take()
-        if found is None:
-            raise damage(f"{self._place}{table} row {expected[0]!a}: column {columns[0]}", "it is missing")
-        if not is_same(expected[0], found[0]):
-            raise_order(table, columns[0], expected[0], found[0], self._place)
-        for column, mine, theirs in zip(columns, expected, found, strict=True):
-            self._same(table, expected[0], column, mine, theirs)
-
-    def _same(self, table: str, row: Cell, column: str, expected: Cell, found: Cell) -> None:
-        if not is_same(expected, found):
-            raise damage(self._cell(table, row, column), "not what replay gives", expected, found)
-
-
-def _beyond(file: LedgerFile, table: str, last: int) -> Iterator[Row]:
-    """Yield the rows of a table whose number is above one."""
-    for row in file.rows(table):
-        if not isinstance(row[0], int) or row[0] > last:
-            yield row

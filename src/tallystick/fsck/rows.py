@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from tallystick.fsck.report import Cell, damage
-from tallystick.fsck.source import COLUMNS
+from tallystick.fsck.source import COLUMNS, LedgerFile
 from tallystick.machine import Transaction
 
 Row = tuple[Cell, ...]
@@ -52,6 +52,18 @@ class Rows:
         return row
 
 
+def beyond(file: LedgerFile, table: str, last: int) -> Iterator[Row]:
+    """Yield the rows of a table whose number is above one."""
+    for row in file.rows(table):
+        if not isinstance(row[0], int) or row[0] > last:
+            yield row
+
+
+def name_cell(place: str, table: str, row: Cell, column: str) -> str:
+    """Return the name of a cell; `place` comes before that of the table."""
+    return f"{place}{table} row {row!a}: column {column}"
+
+
 def raise_order(
     table: str, column: str, expected: Cell, found: Cell, place: str = "", *, surplus: bool = False
 ) -> NoReturn:
@@ -69,8 +81,8 @@ def raise_order(
         DamageError: always.
     """
     if not surplus and isinstance(expected, int) and isinstance(found, int) and found > expected:
-        raise damage(f"{place}{table} row {expected!a}: column {column}", "this row is missing", expected, found)
-    raise damage(f"{place}{table} row {found!a}: column {column}", "a row out of order", expected, found)
+        raise damage(name_cell(place, table, expected, column), "this row is missing", expected, found)
+    raise damage(name_cell(place, table, found, column), "a row out of order", expected, found)
 
 
 def expect_end(table: str, rows: Rows, what: str) -> None:
@@ -80,4 +92,4 @@ def expect_end(table: str, rows: Rows, what: str) -> None:
         DamageError: there is one.
     """
     if rows.next is not None:
-        raise damage(f"{table} row {rows.next[0]!a}: column {COLUMNS[table][0]}", f"one row too many: {what}")
+        raise damage(name_cell("", table, rows.next[0], COLUMNS[table][0]), f"one row too many: {what}")

@@ -16,7 +16,6 @@ Rules:
 from __future__ import annotations
 
 import re
-import shlex
 import time
 from pathlib import Path
 from typing import NoReturn, cast
@@ -25,25 +24,15 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
 from tallystick.codec import MalformedError
-from tallystick.errors import AccessError, IntegrityError, StorageError, UsageError
+from tallystick.errors import AccessError, IntegrityError, UsageError
 from tallystick.keys import sealing
 from tallystick.keys.files import make_private_folder, read_private, write_private
-from tallystick.keys.kinds import (
-    ENCRYPTION,
-    ROLE_KINDS,
-    TLS,
-    KeyInfo,
-    PrivateKey,
-    describe,
-    load_private,
-    new_private,
-    public_bytes,
-)
+from tallystick.keys.folders import FROM_BACKUP, check_folder, checked_key, damaged, is_key_file, key_files
+from tallystick.keys.kinds import ENCRYPTION, ROLE_KINDS, TLS, KeyInfo, PrivateKey, describe, new_private
 from tallystick.keys.passphrases import check_new_passphrase
 from tallystick.keys.suites import Signer
 
 STORE_FILE = "store.json"
-_FROM_BACKUP = "Restore the file from a backup."
 
 
 class KeyStore:
@@ -67,7 +56,7 @@ class KeyStore:
             StorageError: the folder cannot be written.
         """
         composed = check_new_passphrase(passphrase)
-        if folder.is_dir() and any(path.name == STORE_FILE or _is_key_file(path) for path in folder.iterdir()):
+        if folder.is_dir() and any(path.name == STORE_FILE or is_key_file(path) for path in folder.iterdir()):
             raise UsageError(f"{folder} holds keys already", remedy="Name an empty folder, or use the keys there.")
         make_private_folder(folder)
         master = new_private("x25519")
@@ -85,7 +74,7 @@ class KeyStore:
             AccessError: others can read a file or write to the folder.
             IntegrityError: a file is damaged.
         """
-        return [file.info() for file in _read_all(self.folder)]
+        return [file.info() for file in key_files(self.folder)]
 
     def unlock(self, passphrase: str) -> OpenKeys:
         """Open the store; takes about a quarter of a second, whatever the number of keys.
@@ -127,12 +116,12 @@ class KeyStore:
 
     def _open_master(self, passphrase: str) -> tuple[bytes, sealing.Kdf]:
         """Return the master key and how the passphrase was used."""
-        _check_folder(self.folder)
+        check_folder(self.folder)
         path = self.folder / STORE_FILE
         try:
             file = sealing.read_store(read_private(path))
         except MalformedError:
-            raise IntegrityError(f"{path} is damaged", remedy=_FROM_BACKUP) from None
+            raise IntegrityError(f"{path} is damaged", remedy=FROM_BACKUP) from None
         try:
             return sealing.open_store(file, passphrase), file.kdf
         except sealing.WrongKeyError:
@@ -162,7 +151,7 @@ class OpenKeys:
 
     def list(self) -> list[KeyInfo]:
         """Return all keys, sorted by role, time and id."""
-        return [file.info() for file in _read_all(self.folder)]
+        return [file.info() for file in key_files(self.folder)]
 
     def create(self, role: str, *, created_ms: int | None = None) -> KeyInfo:
         """Make a key for a role; it is on the disk when this returns.
@@ -294,7 +283,7 @@ class OpenKeys:
 
     def _find_file(self, name: str) -> sealing.KeyFile:
         """Return the file of an id, or of the newest key of a role that is in use."""
-        files = [file for file in _read_all(self.folder) if file.id == name or (file.role == name and not file.retired)]
+        files = [file for file in key_files(self.folder) if file.id == name or (file.role == name and not file.retired)]
         if not files:
             raise AccessError(
                 f"there is no key {name} in use in {self.folder}", remedy="Type: tally key list, or tally key create"
@@ -306,7 +295,7 @@ class OpenKeys:
         try:
             return sealing.open_key(file, sealing.subkey(self._master, file.id))
         except sealing.WrongKeyError:
-            raise _damaged(self.folder / f"{file.id}.json") from None
+            raise damaged(self.folder / f"{file.id}.json") from None
 
     def _open_file(self, file: sealing.KeyFile) -> tuple[bytes, PrivateKey]:
         """Return the private bytes of a file, and the key."""
@@ -315,11 +304,11 @@ class OpenKeys:
             raise AccessError(
                 f"the key {file.id} is kept offline", remedy="Name the file it was exported to, and its passphrase."
             )
-        return secret, _checked_key(file, secret, self.folder / f"{file.id}.json")
+        return secret, checked_key(file, secret, self.folder / f"{file.id}.json")
 
     def _write(self, info: KeyInfo, private: bytes) -> None:
         """Write the file of a key."""
-        _check_folder(self.folder)
+        check_folder(self.folder)
         data = sealing.seal_key(info, private, sealing.subkey(self._master, info.id))
         write_private(self.folder / f"{info.id}.json", data)
 
@@ -336,7 +325,7 @@ def open_exported(path: Path, passphrase: str) -> tuple[KeyInfo, PrivateKey]:
     try:
         file = sealing.read_key(read_private(path))
     except MalformedError:
-        raise _damaged(path) from None
+        raise damaged(path) from None
     if file.kdf is None:
         raise UsageError(f"{path} is a file of a key store", remedy="Open the store that it belongs to.")
     try:
@@ -346,57 +335,7 @@ def open_exported(path: Path, passphrase: str) -> tuple[KeyInfo, PrivateKey]:
             f"this passphrase does not open {path}, or the file is damaged",
             remedy="Check the passphrase: an exported key has one of its own.",
         ) from None
-    return file.info(), _checked_key(file, secret, path)
-
-
-def _read_all(folder: Path) -> list[sealing.KeyFile]:
-    """Return all key files of a folder, sorted by role, time and id."""
-    _check_folder(folder)
-    files: list[sealing.KeyFile] = []
-    for path in folder.glob("*.json"):
-        if not _is_key_file(path):
-            continue
-        try:
-            file = sealing.read_key(read_private(path))
-        except MalformedError:
-            raise _damaged(path) from None
-        if path.name != f"{file.id}.json" or file.kdf is not None:
-            raise _damaged(path)
-        files.append(file)
-    return sorted(files, key=lambda file: (file.role, file.created, file.id))
-
-
-def _is_key_file(path: Path) -> bool:
-    """Tell by its name whether a file is a key; an ordering engine keeps other files in the same folder."""
-    return path.suffix == ".json" and path.stem.rpartition("-")[0] in ROLE_KINDS
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder in which others could put files of their own."""
-    try:
-        mode = folder.stat().st_mode
-    except OSError:
-        raise StorageError(f"there are no keys at {folder}", remedy="Check the path of the node's home.") from None
-    if mode & 0o022:
-        raise AccessError(
-            f"other users can write to {folder}", remedy=f"Type: chmod 700 {shlex.quote(str(folder))}"
-        ) from None
-
-
-def _checked_key(file: sealing.KeyFile, secret: bytes, path: Path) -> PrivateKey:
-    """Return the private key if it is the one that the file names."""
-    try:
-        key = load_private(file.kind, secret)
-    except ValueError:
-        raise _damaged(path) from None
-    if public_bytes(key).hex() != file.public:
-        raise _damaged(path)
-    return key
-
-
-def _damaged(path: Path) -> IntegrityError:
-    """Return the error for a file that is not what was written."""
-    return IntegrityError(f"the key file {path} is damaged or was changed", remedy=_FROM_BACKUP)
+    return file.info(), checked_key(file, secret, path)
 
 
 def _now_ms() -> int:

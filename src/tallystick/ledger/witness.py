@@ -31,14 +31,14 @@ from tallystick.proofs.checkpoints import (
     verify_checkpoint,
     verify_cosignature,
 )
-from tallystick.proofs.forks import (
+from tallystick.proofs.forks import build_histories_fork
+from tallystick.proofs.headers import decode_header, decode_signatures
+from tallystick.proofs.statements import (
     CheckpointStatement,
     CosignatureStatement,
     HeaderStatement,
-    build_histories_fork,
     header_statement,
 )
-from tallystick.proofs.headers import decode_header, decode_signatures
 
 
 class SizedCosignature(NamedTuple):

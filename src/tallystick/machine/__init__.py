@@ -9,17 +9,9 @@ Rules of this room:
 """
 
 from tallystick.machine.beginning import Beginning, Head
+from tallystick.machine.blocks import Block, BlockResult, EmittedEvent, LedgerState, Outcome, TransactionResult
 from tallystick.machine.context import Context
-from tallystick.machine.execution import (
-    Block,
-    BlockResult,
-    EmittedEvent,
-    LedgerState,
-    Outcome,
-    TransactionResult,
-    execute_block,
-    history_leaf,
-)
+from tallystick.machine.execution import execute_block, history_leaf
 from tallystick.machine.parameters import PARAMETERS, Parameters
 from tallystick.machine.registry import Authority, Module, Operation, Rights, Rulebook
 from tallystick.machine.rejections import MACHINE_REJECTIONS, Rejection

@@ -17,6 +17,7 @@ from hashlib import sha256
 
 from tallystick.errors import IntegrityError
 from tallystick.merkle.state_buckets import BucketLoader, Buckets, BucketSaver, Parts, sorted_buckets
+from tallystick.merkle.state_entries import merged, position, replaced
 from tallystick.merkle.state_hash import EMPTY, ENTRY_BYTES, border, state_leaf, subtree_root
 from tallystick.merkle.state_proof import StateProof
 
@@ -155,7 +156,7 @@ class StateTree:
         if at < 0:
             return None
         if at % ENTRY_BYTES:  # met by chance across two entries
-            at = _position(entries, place)
+            at = position(entries, place)
         return entries[at + 32 : at + ENTRY_BYTES] if entries[at : at + 32] == place else None
 
     def preview(self, changes: Mapping[bytes, bytes | None]) -> StateUpdate:
@@ -187,9 +188,9 @@ class StateTree:
             if before is None or buckets.limited:
                 before = buckets.get(node, nodes[node])
             if len(places) == 1:
-                after = _replaced(before, places[0], changes[places[0]])
+                after = replaced(before, places[0], changes[places[0]])
             else:
-                after = _merged(before, places, changes)
+                after = merged(before, places, changes)
             changed[node] = after
             growth += len(after) - len(before)
             if len(after) <= ENTRY_BYTES:
@@ -380,47 +381,6 @@ class StateTree:
         for child, part in ((2 * node, entries[:middle]), (2 * node + 1, entries[middle:])):
             self._nodes[child] = subtree_root(part, depth)
             buckets.put(child, part)
-
-
-def _position(entries: bytes, place: bytes) -> int:
-    """Return the offset of the entry at a place, or of where it would be."""
-    low, high = 0, len(entries) // ENTRY_BYTES
-    while low < high:
-        middle = (low + high) >> 1
-        at = middle * ENTRY_BYTES
-        if entries[at : at + 32] < place:
-            low = middle + 1
-        else:
-            high = middle
-    return low * ENTRY_BYTES
-
-
-def _replaced(entries: bytes, place: bytes, leaf: bytes | None) -> bytes:
-    """Return packed entries with one leaf set or removed."""
-    if leaf is not None and len(leaf) != 32:
-        raise ValueError("a leaf hash is 32 bytes")
-    at = rest = entries.find(place)
-    if at >= 0 and not at % ENTRY_BYTES:
-        rest = at + ENTRY_BYTES
-    else:  # not there, or met by chance across two entries
-        at = rest = _position(entries, place)
-        if entries[at : at + 32] == place:
-            rest = at + ENTRY_BYTES
-    return entries[:at] + entries[rest:] if leaf is None else entries[:at] + place + leaf + entries[rest:]
-
-
-def _merged(entries: bytes, places: list[bytes], changes: Mapping[bytes, bytes | None]) -> bytes:
-    """Return packed entries with several leaves set or removed."""
-    leaves = {entries[at : at + 32]: entries[at + 32 : at + 64] for at in range(0, len(entries), ENTRY_BYTES)}
-    for place in places:
-        leaf = changes[place]
-        if leaf is None:
-            leaves.pop(place, None)
-        elif len(leaf) == 32:
-            leaves[place] = leaf
-        else:
-            raise ValueError("a leaf hash is 32 bytes")
-    return b"".join([place + leaves[place] for place in sorted(leaves)])
 
 
 def _without_empty(path: list[bytes]) -> list[bytes]:

@@ -21,14 +21,8 @@ from tallystick.node.homes import Home
 from tallystick.office.evidence_proofs import VerifiedEvidence
 from tallystick.office.evidence_proofs import verify_evidence as check_evidence
 from tallystick.proofs.checkpoints import parse_checkpoint, verify_checkpoint
-from tallystick.proofs.forks import (
-    CheckpointStatement,
-    ForkFinding,
-    Statement,
-    build_histories_fork,
-    cosignature_statement,
-    verify_fork_proof,
-)
+from tallystick.proofs.forks import ForkFinding, build_histories_fork, verify_fork_proof
+from tallystick.proofs.statements import CheckpointStatement, Statement, cosignature_statement
 from tallystick.proofs.transactions import split_transaction
 from tallystick.proofs.trust import TrustFile
 from tallystick.store import LedgerStore

@@ -23,7 +23,7 @@ from tallystick.merkle import path_in, tree_root
 from tallystick.modules import rulebook
 from tallystick.modules.evidence.ops.record_evidence import RecordEvidence
 from tallystick.node.homes import Home, open_keys
-from tallystick.node.peers.client import PeerClients
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.heads import read_head
 from tallystick.node.peers.identity import open_identity

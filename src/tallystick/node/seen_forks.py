@@ -14,8 +14,9 @@ from tallystick.merkle import EMPTY_ROOT, consistency_path, inclusion_path, leaf
 from tallystick.merkle.log import Node, range_hash
 from tallystick.modules import rulebook
 from tallystick.node.history import history_nodes
-from tallystick.proofs.forks import build_seen_fork, header_statement
+from tallystick.proofs.forks import build_seen_fork
 from tallystick.proofs.headers import decode_header, decode_signatures
+from tallystick.proofs.statements import header_statement
 from tallystick.proofs.transactions import split_transaction
 from tallystick.store import LedgerStore, TileLog
 

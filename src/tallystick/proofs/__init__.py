@@ -35,9 +35,6 @@ from tallystick.proofs.forks import (
     build_headers_fork,
     build_histories_fork,
     build_seen_fork,
-    checkpoint_statement,
-    cosignature_statement,
-    header_statement,
     verify_fork_proof,
 )
 from tallystick.proofs.forms import check_chain_id
@@ -60,6 +57,7 @@ from tallystick.proofs.headers import (
 )
 from tallystick.proofs.receipts import Receipt, VerifiedReceipt, build_receipt, decode_receipt, verify_receipt
 from tallystick.proofs.records import RecordProof, VerifiedRecord, build_record_proof, verify_record_proof
+from tallystick.proofs.statements import checkpoint_statement, cosignature_statement, header_statement
 from tallystick.proofs.transactions import history_leaf
 from tallystick.proofs.trust import (
     Member,

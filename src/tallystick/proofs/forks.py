@@ -2,9 +2,9 @@
 
 Three kinds:
 
-- `histories`: two signed statements about the history (a checkpoint, a cosignature, or a header opened to its roots)
-  that cannot both be true. If the sizes differ, a consistency path of the larger history shows which root its own
-  beginning has, and that is not the root in the other statement.
+- `histories`: two signed statements about the history (see `statements`) that cannot both be true. If the sizes differ,
+  a consistency path of the larger history shows which root its own beginning has, and that is not the root in the other
+  statement.
 - `headers`: two headers of one height, both signed by the same organisation that orders.
 - `seen`: a transaction that who orders put into its history although its author had signed to have seen another one.
 
@@ -21,64 +21,17 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 
 from tallystick.codec import MalformedError, StrictDecoder, encode_json
-from tallystick.keys import ED25519, Signer
-from tallystick.merkle import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
-from tallystick.proofs.checkpoints import Cosignature, checkpoint_body, verify_cosignature
+from tallystick.merkle import leaf_hash, verify_consistency, verify_inclusion
 from tallystick.proofs.failures import ForkProofError, ReceiptError
 from tallystick.proofs.forms import Natural, Positive
-from tallystick.proofs.headers import (
-    Header,
-    HeaderSignature,
-    app_hash,
-    check_header,
-    header_hash,
-    verify_signature,
-)
-from tallystick.proofs.hexadecimal import HASH_BYTES, SIGNATURE_BYTES, unhex, unhex_path
+from tallystick.proofs.headers import Header, HeaderSignature, check_header, header_hash, verify_signature
+from tallystick.proofs.hexadecimal import HASH_BYTES, unhex, unhex_path
+from tallystick.proofs.statements import Statement, check_statement
 from tallystick.proofs.transactions import history_leaf, verify_frame
 from tallystick.proofs.trust import TrustFile, Version
 
 FORMAT = 1
 MAX_FORK_PROOF_BYTES = 4 << 20
-
-
-class CheckpointStatement(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="checkpoint"
-):
-    """A member's plain signature (note type 0x01) of a checkpoint."""
-
-    organisation: str
-    root: str
-    signature: str
-    size: Natural
-
-
-class CosignatureStatement(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="cosignature"
-):
-    """A member's cosignature (note type 0x04) of a checkpoint; `time` in seconds."""
-
-    organisation: str
-    root: str
-    signature: str
-    size: Natural
-    time: Natural
-
-
-class HeaderStatement(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="header"
-):
-    """A header signed by one that orders, opened to the roots and the size behind its app hash."""
-
-    header: Header
-    organisation: str
-    root: str
-    signature: str
-    size: Natural
-    state_root: str
-
-
-Statement: TypeAlias = CheckpointStatement | CosignatureStatement | HeaderStatement
 
 
 class HistoriesFork(
@@ -172,37 +125,6 @@ class ForkFinding:
     involved: tuple[str, ...]
     size: int | None
     text: str
-
-
-def checkpoint_statement(chain: str, size: int, root: bytes, *, organisation: str, signer: Signer) -> Statement:
-    """Sign a checkpoint and return it as a statement."""
-    signature = signer.sign(checkpoint_body(chain, size, root)).hex()
-    return CheckpointStatement(organisation=organisation, root=root.hex(), signature=signature, size=size)
-
-
-def cosignature_statement(size: int, root: bytes, cosignature: Cosignature) -> Statement:
-    """Return a cosignature as a statement."""
-    return CosignatureStatement(
-        organisation=cosignature.organisation,
-        root=root.hex(),
-        signature=cosignature.signature,
-        size=size,
-        time=cosignature.time,
-    )
-
-
-def header_statement(
-    header: Header, signed: HeaderSignature, state_root: bytes, history_root: bytes, size: int
-) -> HeaderStatement:
-    """Return a signed header with what its app hash commits to as a statement."""
-    return HeaderStatement(
-        header=header,
-        organisation=signed.organisation,
-        root=history_root.hex(),
-        signature=signed.signature,
-        size=size,
-        state_root=state_root.hex(),
-    )
 
 
 def build_histories_fork(
@@ -312,7 +234,7 @@ def verify_fork_proof(data: bytes, trust: TrustFile) -> ForkFinding:
 
 def _histories(proof: HistoriesFork, trust: TrustFile) -> ForkFinding:
     earlier, later = proof.earlier, proof.later
-    first, second = _signer(earlier, trust), _signer(later, trust)
+    first, second = check_statement(earlier, trust), check_statement(later, trust)
     root = _prefix_root(earlier.size, later, proof.prefix_root, proof.path)
     if root == unhex(earlier.root, HASH_BYTES):
         raise ForkProofError("no_contradiction", "both statements tell the same history")
@@ -349,7 +271,7 @@ def _headers(proof: HeadersFork, trust: TrustFile) -> ForkFinding:
 
 
 def _seen(proof: SeenFork, trust: TrustFile) -> ForkFinding:
-    orderer = _signer(proof.statement, trust)
+    orderer = check_statement(proof.statement, trust)
     size, root = proof.statement.size, unhex(proof.statement.root, HASH_BYTES)
     if orderer not in trust.version_at(size).validators:
         raise ForkProofError("bad_statement", "the statement is not by one that orders")
@@ -385,38 +307,6 @@ def _prefix_root(size: int, later: Statement, prefix_root: str, path: Sequence[s
     if not verify_consistency(size, root, later.size, unhex(later.root, HASH_BYTES), unhex_path(path)):
         raise ForkProofError("bad_statement", "the consistency path does not hold, or the sizes are in the wrong order")
     return root
-
-
-def _signer(statement: Statement, trust: TrustFile) -> str:
-    """Return the organisation that made a statement, after checking its signature."""
-    version = trust.version_at(statement.size)
-    root = unhex(statement.root, HASH_BYTES)
-    if statement.size == 0 and root != EMPTY_ROOT:
-        raise ForkProofError("bad_statement", "an empty history has one root only")
-    if isinstance(statement, HeaderStatement):
-        header = check_header(statement.header)
-        opened = app_hash(unhex(statement.state_root, HASH_BYTES), root, statement.size).hex()
-        good = header.chain == trust.chain and header.app_hash == opened
-        ordering = version.validators.get(statement.organisation)
-        if not good or ordering is None or not verify_signature(header, statement.signature, ordering):
-            raise ForkProofError(
-                "bad_statement", f"the header is not by {statement.organisation}, which orders, or not of these roots"
-            )
-        return statement.organisation
-    key = version.members.get(statement.organisation)
-    if key is None:
-        raise ForkProofError("bad_statement", f"{statement.organisation} was no member at size {statement.size}")
-    body = checkpoint_body(trust.chain, statement.size, root)
-    if isinstance(statement, CosignatureStatement):
-        cosignature = Cosignature(
-            organisation=statement.organisation, signature=statement.signature, time=statement.time
-        )
-        good = verify_cosignature(body, cosignature, key)
-    else:
-        good = ED25519.verify(key, body, unhex(statement.signature, SIGNATURE_BYTES))
-    if not good:
-        raise ForkProofError("bad_statement", f"the statement is not signed by {statement.organisation}")
-    return statement.organisation
 
 
 def _versions_at_height(trust: TrustFile, height: int) -> list[Version]:

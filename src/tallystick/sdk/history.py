@@ -31,11 +31,12 @@ from tallystick.proofs import (
     build_headers_fork,
     verify_signature,
 )
-from tallystick.proofs.forks import HeaderStatement, build_histories_fork
+from tallystick.proofs.forks import build_histories_fork
 from tallystick.proofs.headers import HeaderSignatures
 from tallystick.proofs.hexadecimal import HASH_BYTES, unhex, unhex_path
 from tallystick.proofs.receipts import Receipt
 from tallystick.proofs.records import RecordProof
+from tallystick.proofs.statements import HeaderStatement
 from tallystick.proofs.transactions import history_leaf
 from tallystick.sdk.trouble import HistoryError
 from tallystick.views import ConsistencyProof

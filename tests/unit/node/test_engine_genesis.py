@@ -3,8 +3,6 @@
 import base64
 import json
 
-import pytest
-
 from tallystick.machine import State
 from tallystick.modules.organisations.records import Seat
 from tallystick.node.engine_genesis import (
@@ -15,25 +13,10 @@ from tallystick.node.engine_genesis import (
     write_engine_genesis,
 )
 from tallystick.proofs.headers import decode_header
-from tests.support.seated import SeatedZone
 from tests.support.zones import BANK, CITY, HOSPITAL, START, UNIVERSITY, make_engine
 from tests.vectors.organisations.seats import promote
 
 THREE = (HOSPITAL, UNIVERSITY, BANK)
-
-
-@pytest.fixture
-def make_zone(tmp_path):
-    """Return a function that begins a zone; its store is closed afterwards."""
-    made = []
-
-    def make(*arguments, **options):
-        made.append(SeatedZone(tmp_path / f"home-{len(made)}", *arguments, **options))
-        return made[-1]
-
-    yield make
-    for zone in made:
-        zone.store.close()
 
 
 def read(zone):

@@ -13,25 +13,10 @@ from tallystick.ordering.cometbft import LedgerApplication
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.replay import EngineHeight
 from tallystick.proofs.headers import decode_header
-from tests.support.seated import SeatedZone
 from tests.support.zones import BANK, CITY, HOSPITAL, UNIVERSITY, make_engine, public_hex, signing_key
 from tests.vectors.organisations.seats import demote, promote
 
 THREE = (HOSPITAL, UNIVERSITY, BANK)
-
-
-@pytest.fixture
-def make_zone(tmp_path):
-    """Return a function that begins a zone; its store is closed afterwards."""
-    made = []
-
-    def make(*arguments, **options):
-        made.append(SeatedZone(tmp_path / f"home-{len(made)}", *arguments, **options))
-        return made[-1]
-
-    yield make
-    for zone in made:
-        zone.store.close()
 
 
 def powers(*organisations, purpose="consensus"):

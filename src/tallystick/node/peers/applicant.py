@@ -9,7 +9,7 @@ import structlog
 from tallystick.codec.cards import SignedCard, card_fingerprint
 from tallystick.errors import NodeError
 from tallystick.node.peers.bells import Backoff
-from tallystick.node.peers.client import PeerClients
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.failures import PeerRefusedError
 
 log = structlog.get_logger("applicant")

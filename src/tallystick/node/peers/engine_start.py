@@ -26,7 +26,8 @@ from tallystick.machine import State
 from tallystick.node.engine_beginning import EngineBeginning, has_to_begin, read_beginning, write_beginning
 from tallystick.node.engine_genesis import evidence_limits, initial_height
 from tallystick.node.homes import Home
-from tallystick.node.peers.client import PeerClient, PeerClients
+from tallystick.node.peers.client import PeerClient
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.light import LightServer
 from tallystick.node.peers.ports import CoreLink

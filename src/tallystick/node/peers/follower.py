@@ -22,7 +22,7 @@ import structlog
 from tallystick.codec import MalformedError
 from tallystick.errors import NodeError
 from tallystick.node.peers.bells import Backoff
-from tallystick.node.peers.client import PeerClients
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.messages import MAX_WAIT_SECONDS, SignedBlock
 from tallystick.node.peers.newcomer import Newcomer, Source

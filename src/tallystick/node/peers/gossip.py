@@ -21,7 +21,8 @@ import structlog
 from tallystick.errors import NodeError
 from tallystick.node.homes import Home
 from tallystick.node.peers.bells import Backoff
-from tallystick.node.peers.client import PeerClient, PeerClients
+from tallystick.node.peers.client import PeerClient
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.heads import latest_checkpoint_size, read_head, recent_forks
 from tallystick.node.peers.messages import MAX_WAIT_SECONDS, Countersigned, Head, SignedBlock, Witnessed

@@ -24,7 +24,8 @@ from tallystick.codec import MalformedError
 from tallystick.errors import NodeError
 from tallystick.node.homes import Home
 from tallystick.node.peers.bells import Backoff
-from tallystick.node.peers.client import PeerClient, PeerClients
+from tallystick.node.peers.client import PeerClient
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.messages import Head, SignedBlock
 from tallystick.node.peers.ports import CoreLink
 from tallystick.proofs.checkpoints import verify_checkpoint

@@ -23,7 +23,7 @@ from tallystick.errors import IntegrityError, NodeError, PeerError, RejectedErro
 from tallystick.machine import Outcome, Transaction, decode_transaction
 from tallystick.machine.rejections import MALFORMED, REPEATED
 from tallystick.node.peers.bells import Backoff, Bell
-from tallystick.node.peers.client import PeerClients
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.failures import PeerUnreachableError, odd_answer
 from tallystick.node.peers.messages import MAX_TRANSACTIONS, MAX_TRANSACTIONS_BYTES

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from tallystick.errors import NodeError
-from tallystick.node.peers.client import PeerClients
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.messages import MAX_HEADER_SIGNATURES, HeaderSigned
 from tallystick.node.peers.ports import CoreLink

@@ -23,7 +23,7 @@ from tallystick.modules import rulebook
 from tallystick.node.homes import Home
 from tallystick.node.join import introductions, read_card
 from tallystick.node.peers.applicant import Applicant
-from tallystick.node.peers.client import PeerClients
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.endpoints import HistoryEndpoints, OfficeEndpoints, OfficePolicy
 from tallystick.node.peers.engine_desk import EngineDesk

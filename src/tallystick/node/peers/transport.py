@@ -14,7 +14,8 @@ from tallystick.dataplane.package import KeyPackage, open_package
 from tallystick.dataplane.refusals import PackageError, PeerBusyError, WrongPeerError
 from tallystick.errors import AccessError, NodeError, PeerError
 from tallystick.keys import OpenKeys
-from tallystick.node.peers.client import PeerClient, PeerClients
+from tallystick.node.peers.client import PeerClient
+from tallystick.node.peers.clients import PeerClients
 from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.failures import PeerUnreachableError, odd_answer
 from tallystick.node.peers.ports import NoteDesk
