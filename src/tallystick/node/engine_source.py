@@ -1,0 +1,75 @@
+"""The engine's source as it is compiled: the pinned module, with two of its constants put right.
+
+Both cost processor time and change nothing that engines say to each other or keep, so that a corrected engine and an
+uncorrected one work together. Why they are worth it is told in docs/adr/0012. What the program calls itself names
+the corrections.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tallystick.errors import IntegrityError
+
+CORRECTIONS = "tallystick.1"
+"""Number of the set of corrections below; another set is another program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One change of one line.
+
+    Attributes:
+        path: of the file, from the module's root.
+        found: what the file holds exactly once.
+        made: what stands there instead.
+    """
+
+    path: str
+    found: str
+    made: str
+
+
+_CORRECTIONS = (
+    # A time of 20 ms that lacks its unit: the timer that makes requests to the application go out spins at 20 ns.
+    Correction(
+        "abci/client/socket_client.go",
+        'timer.NewThrottleTimer("socketClient", flushThrottleMS)',
+        'timer.NewThrottleTimer("socketClient", flushThrottleMS*time.Millisecond)',
+    ),
+    # How often an engine looks at its own state to gossip of it, which it does every 25 ms or less often.
+    Correction(
+        "consensus/reactor.go", "time.NewTicker(100 * time.Microsecond)", "time.NewTicker(5 * time.Millisecond)"
+    ),
+)
+
+
+def write_corrected(module: Path, target: Path) -> None:
+    """Copy a module's source, and put it right.
+
+    Args:
+        module: its root; whose checksum was found good.
+        target: a folder that does not exist yet.
+
+    Raises:
+        IntegrityError: a correction does not fit the source.
+        OSError: the disk refuses.
+    """
+    # Not `copytree`: folders of Go's module cache are read-only, and their copies could not be removed.
+    for folder, _, files in os.walk(module):
+        place = target / Path(folder).relative_to(module)
+        place.mkdir()
+        for name in files:
+            shutil.copyfile(Path(folder) / name, place / name)
+    for correction in _CORRECTIONS:
+        path = target / correction.path
+        text = path.read_text() if path.is_file() else ""
+        if text.count(correction.found) != 1:
+            raise IntegrityError(
+                f"the engine's source has no place for its correction of {correction.path}",
+                remedy="Use a release of Tallystick that fits the engine's version, and report this.",
+            )
+        path.write_text(text.replace(correction.found, correction.made))
