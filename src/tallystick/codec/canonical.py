@@ -4,9 +4,10 @@ The subset: ASCII keys, integers of magnitude below 2^53, no floats, at most 16 
 surrogates. Within it msgspec's sorted encoding is RFC 8785 byte for byte (checked by the RFC's own vectors and by a
 property test against an independent encoder).
 
-Types alone keep most of it: a struct has ASCII names and typed fields. What types cannot keep is found without walking
-the value: a long number by its shape in the bytes, a key of a `dict[str, ...]` by a byte above 0x7f; only then, and for
-fields that may hold anything (`Any`, floats, other mappings), is the text decoded again and every value looked at.
+Types alone keep most of it: a struct has ASCII names and typed fields, and numbers with bounds are compared as they are
+decoded. What types cannot keep is found without walking the value: a long number by its shape in the bytes, a key of a
+`dict[str, ...]` by a byte above 0x7f; only then, and for fields that may hold anything (`Any`, floats, other mappings),
+is the text decoded again and every value looked at.
 """
 
 from __future__ import annotations
@@ -26,17 +27,10 @@ JSON = dict[str, Any] | list[Any] | str | int | bool | None
 _encoder = msgspec.json.Encoder(order="sorted")
 _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
-# How much of the subset a type keeps by itself.
-_TYPED, _OPEN_KEYS, _ANYTHING = 0, 1, 2
-_TYPED_KINDS = (
-    inspect.BoolType,
-    inspect.BytesType,
-    inspect.EnumType,
-    inspect.IntType,
-    inspect.LiteralType,
-    inspect.NoneType,
-    inspect.StrType,
-)
+# How much of the subset a type leaves open: nothing where it is decoded; how large a number is; also which keys there are.
+_BOUNDED, _TYPED, _OPEN_KEYS, _ANYTHING = 0, 1, 2, 3
+_BOUNDED_KINDS = (inspect.BoolType, inspect.BytesType, inspect.NoneType, inspect.StrType)
+_TYPED_KINDS = (inspect.EnumType, inspect.IntType, inspect.LiteralType)
 # A number of 16 digits or more, seen through `_SHAPE` (digits become 0, what may stand before a number becomes a
 # colon, minus signs go). Strings can look like it too: it only asks for the closer look.
 _SHAPE = bytes.maketrans(b"123456789,[", b"000000000::")
@@ -74,7 +68,8 @@ def encode_json(value: Any) -> bytes:
         raise MalformedError("not JSON") from None
     check_depth(encoded)
     if isinstance(value, msgspec.Struct):
-        _check_encoded(encoded, _openness(type(value)))
+        # Bounds are kept where a value is decoded, and not where it is made.
+        _check_encoded(encoded, max(_TYPED, _openness(type(value))))
     else:
         _check_plain(value, MAX_DEPTH + 1)
     return encoded
@@ -165,6 +160,8 @@ def check_depth(data: bytes) -> None:
 
 def _check_encoded(data: bytes, openness: int) -> None:
     """Refuse what is outside the subset in the encoding of a struct; `data` holds canonical JSON of fitting depth."""
+    if openness == _BOUNDED:
+        return
     if (
         openness == _ANYTHING
         or (openness == _OPEN_KEYS and not data.isascii())
@@ -187,10 +184,12 @@ def _openness_of(info: inspect.Type, seen: set[type]) -> int:
     parts: tuple[inspect.Type, ...]
     if isinstance(info, inspect.StructType):
         if info.cls in seen:
-            return _TYPED
+            return _BOUNDED
         seen.add(info.cls)
-        names = _TYPED if all(field.encode_name.isascii() for field in info.fields) else _ANYTHING
+        names = _BOUNDED if all(field.encode_name.isascii() for field in info.fields) else _ANYTHING
         return max((names, *(_openness_of(field.type, seen) for field in info.fields)))
+    if isinstance(info, _BOUNDED_KINDS) or (isinstance(info, inspect.IntType) and _is_bounded(info)):
+        return _BOUNDED
     if isinstance(info, _TYPED_KINDS):
         return _TYPED
     if isinstance(info, inspect.DictType) and isinstance(info.key_type, inspect.StrType):
@@ -205,7 +204,14 @@ def _openness_of(info: inspect.Type, seen: set[type]) -> int:
         parts = (info.type,)
     else:
         return _ANYTHING
-    return max((_openness_of(part, seen) for part in parts), default=_TYPED)
+    return max((_openness_of(part, seen) for part in parts), default=_BOUNDED)
+
+
+def _is_bounded(info: inspect.IntType) -> bool:
+    """Tell whether a field takes safe integers only."""
+    low = info.ge if info.ge is not None else info.gt
+    high = info.le if info.le is not None else info.lt
+    return low is not None and low >= -MAX_SAFE_INTEGER and high is not None and high <= MAX_SAFE_INTEGER
 
 
 def _check_plain(value: Any, levels: int) -> None:
@@ -213,7 +219,7 @@ def _check_plain(value: Any, levels: int) -> None:
     if value is None or isinstance(value, (bool, str)):
         return
     if isinstance(value, msgspec.Struct):
-        _check_encoded(_encoder.encode(value), _openness(type(value)))
+        _check_encoded(_encoder.encode(value), max(_TYPED, _openness(type(value))))
     elif isinstance(value, int):
         if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
             raise MalformedError("integer out of range")

@@ -6,8 +6,6 @@ An organisation id is a DNS label (`city-hospital`); a dataset name is `<organis
 
 from __future__ import annotations
 
-import base64
-
 from tallystick.codec.canonical import MalformedError
 from tallystick.codec.hashes import tagged_hash
 
@@ -15,7 +13,8 @@ _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _SLUG = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 # Base32 without the letters that are misread for others (0/o, 1/i/l, u): Crockford's alphabet, lower case.
 SHORT_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_FROM_RFC_4648 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", SHORT_ALPHABET.encode())
+# Two characters stand for ten bits.
+_PAIRS = tuple(first + second for first in SHORT_ALPHABET for second in SHORT_ALPHABET)
 
 ORGANISATION_LENGTH = 40
 DATASET_NAME_LENGTH = 120
@@ -78,6 +77,7 @@ def short_id(prefix: str, seed: bytes, length: int) -> str:
         seed: what makes it unique (transaction id and index).
         length: 4 to 50 characters of Crockford base32.
     """
-    # Eight characters stand for five bytes: no more are encoded than are asked for.
-    digits = base64.b32encode(tagged_hash(b"tallystick/short-id", seed)[: (length + 7) // 8 * 5])
-    return f"{prefix}-{digits[:length].translate(_FROM_RFC_4648).decode()}"
+    pairs = (length + 1) // 2
+    bits = int.from_bytes(tagged_hash(b"tallystick/short-id", seed), "big") >> (256 - 10 * pairs)
+    digits = "".join([_PAIRS[bits >> shift & 1023] for shift in range(10 * (pairs - 1), -1, -10)])
+    return f"{prefix}-{digits[:length]}"

@@ -58,7 +58,14 @@ class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raw: msgspec.Raw
 
 
+class Bounded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    n: Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)] = 0
+    over: Annotated[int, msgspec.Meta(gt=-(2**53), lt=2**53 + 1)] = 0
+    many: tuple[Annotated[int, msgspec.Meta(ge=0, le=LARGEST)], ...] = ()
+
+
 LEAVES: StrictDecoder[Leaf] = StrictDecoder(Leaf, max_bytes=100_000)
+BOUNDED: StrictDecoder[Bounded] = StrictDecoder(Bounded, max_bytes=100_000)
 UNION: StrictDecoder[Ask | Tell] = StrictDecoder(Ask | Tell, max_bytes=100_000)
 
 
@@ -122,6 +129,7 @@ def test_long_integers_are_refused_everywhere(number: int) -> None:
         Leaf(many=(1, number)),
         Leaf(again=Leaf(again=Leaf(n=number))),
         Ask(leaf=Leaf(many=(number, 1))),
+        Bounded(n=number),
         Tell(labels={"a": number}),
         Tell(anything=[{"a": number}]),
         Mapped(labels={"a": [1, 2, number]}),
@@ -136,6 +144,9 @@ def test_long_integers_are_refused_everywhere(number: int) -> None:
         (LEAVES, '{"n":%d}'),
         (LEAVES, '{"many":[1,%d]}'),
         (LEAVES, '{"bounded":%d}'),
+        (BOUNDED, '{"n":%d}'),
+        (BOUNDED, '{"over":%d}'),
+        (BOUNDED, '{"many":[%d]}'),
         (LEAVES, '{"again":{"n":%d}}'),
         (UNION, '{"leaf":{"n":%d},"type":"ask"}'),
         (UNION, '{"anything":[%d],"type":"tell"}'),
@@ -150,6 +161,7 @@ def test_integers_below_the_limit_pass(number: int) -> None:
     """Every integer below 2^53 goes through both ways, alone and in fields."""
     assert number == decode_json(encode_json(number))
     assert Leaf(n=number) == LEAVES.decode(encode_json(Leaf(n=number)))
+    assert Bounded(n=number, over=number) == BOUNDED.decode(encode_json(Bounded(n=number, over=number)))
     assert Leaf(many=(number, number)) == LEAVES.decode(encode_json(Leaf(many=(number, number))))
 
 
