@@ -6,8 +6,8 @@ compared with the checkpoint in `log/`, before anything overwrites that; missing
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,7 @@ class Copy:
     misbehaviour: MisbehaviourBook
     tiles: TileLog
     state: LedgerState
+    _ordering: dict[int, dict[str, bytes]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def organisation(self) -> str:
@@ -78,9 +79,14 @@ class Copy:
         """Whether this node orders for the zone, alone or together with others."""
         return self.part != "replica" and self.organisation in self.validators()
 
-    def validators(self) -> dict[str, bytes]:
-        """Return organisation -> `system` key of those who must sign the next header."""
-        return {member.organisation: bytes.fromhex(member.key) for member in validators(State(self.store))}
+    def validators(self) -> Mapping[str, bytes]:
+        """Return organisation -> `system` key of those who must sign the next header; looked up once a block."""
+        known = self._ordering.get(self.state.height)
+        if known is None:
+            known = {member.organisation: bytes.fromhex(member.key) for member in validators(State(self.store))}
+            self._ordering.clear()
+            self._ordering[self.state.height] = known
+        return known
 
 
 def open_copy(home: Home, system: Signer, *, clock_ms: Callable[[], int]) -> Copy:

@@ -15,7 +15,9 @@ from tallystick.errors import StorageError
 from tallystick.node.core_copy import Copy, Signed, Tell
 
 log = structlog.get_logger("core")
-PUBLISH_SECONDS = 0.25
+# At least so long between two checkpoints. Those of several who order are compared and kept by all of them.
+ALONE_SECONDS = 0.25
+TOGETHER_SECONDS = 0.5
 
 
 class Publishing:
@@ -71,7 +73,7 @@ class Publishing:
                 log.error("publishing_failed", message=error.message, remedy=error.remedy)
                 self._grown.set()
                 await asyncio.sleep(1)
-            await asyncio.sleep(PUBLISH_SECONDS)
+            await asyncio.sleep(ALONE_SECONDS if self._copy.part == "orderer" else TOGETHER_SECONDS)
 
     def _ordered_at(self, size: int) -> bool:
         """Tell whether this node orders, and did at a size of the history: a seat counts from the next size on."""
