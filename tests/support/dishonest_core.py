@@ -105,7 +105,7 @@ class WrongHash(_Dishonest):
         pending = self._pending
         assert pending is not None
         wrong = dataclasses.replace(pending.result, app_hash=sha256(pending.result.app_hash))
-        self._pending = Executed(wrong, pending.misbehaviour)
+        self._pending = Executed(wrong, pending.bundles, pending.misbehaviour)
 
 
 class WrongHeader(WrongHash):

@@ -7,7 +7,8 @@ transactions of one zone have most of their bytes in common, and a bundle takes 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from tallystick.codec.canonical import MalformedError
 
@@ -16,9 +17,24 @@ MAX_BUNDLE_BYTES = 8 << 20
 MAX_TRANSACTIONS = 1 << 16
 # What a bundle takes beside its transactions.
 STREAM_BYTES = 16
+# One of several bundles is closed when it has so many bytes of transactions. Four times as many would save 3 bytes in 200,
+# and take four times as long to be taken apart where one transaction is read.
+CLOSED_AT_BYTES = 64 << 10
 _LENGTH_BYTES = 4
 # Higher ones take twice as long for a few bytes less.
 _LEVEL = 1
+
+
+class Bundle(NamedTuple):
+    """A bundle, and what is in it.
+
+    Attributes:
+        transactions: in their order.
+        encoded: its bytes.
+    """
+
+    transactions: Sequence[bytes]
+    encoded: bytes
 
 
 def encode_bundle(transactions: Iterable[bytes]) -> bytes:
@@ -27,6 +43,20 @@ def encode_bundle(transactions: Iterable[bytes]) -> bytes:
     for raw in transactions:
         parts += (len(raw).to_bytes(_LENGTH_BYTES, "big"), raw)
     return zlib.compress(b"".join(parts), _LEVEL)
+
+
+def cut_bundles(transactions: Iterable[bytes]) -> Iterator[Bundle]:
+    """Yield transactions in as many bundles as they need."""
+    part: list[bytes] = []
+    size = 0
+    for raw in transactions:
+        part.append(raw)
+        size += len(raw)
+        if size >= CLOSED_AT_BYTES:
+            yield Bundle(part, encode_bundle(part))
+            part, size = [], 0
+    if part:
+        yield Bundle(part, encode_bundle(part))
 
 
 def bundled_bytes(raw: bytes) -> int:

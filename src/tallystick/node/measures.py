@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from tallystick.codec.bundles import Bundle
 from tallystick.machine import BlockResult, Transaction
 from tallystick.machine.rejections import BAD_SIGNATURE
 from tallystick.ordering import SignatureVerifier
@@ -82,10 +83,18 @@ class MeasuredStore(LedgerStore):
         super().__init__(*arguments, **more)
         self._measures = measures
 
-    def commit_block(self, result: BlockResult, header: bytes, signatures: bytes, *, synced: bool = True) -> None:
+    def commit_block(
+        self,
+        result: BlockResult,
+        header: bytes,
+        signatures: bytes,
+        *,
+        synced: bool = True,
+        bundles: Sequence[Bundle] = (),
+    ) -> None:
         """Write a block; see `LedgerStore.commit_block`."""
         began = time.perf_counter()
-        super().commit_block(result, header, signatures, synced=synced)
+        super().commit_block(result, header, signatures, synced=synced, bundles=bundles)
         self._measures.observe("commit_seconds", time.perf_counter() - began)
 
 

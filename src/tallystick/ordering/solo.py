@@ -22,6 +22,7 @@ from time import perf_counter
 from typing import Protocol
 
 from tallystick.codec import MalformedError
+from tallystick.codec.bundles import Bundle
 from tallystick.errors import NodeError, PeerError, StorageError
 from tallystick.keys import Signer
 from tallystick.machine import (
@@ -59,8 +60,24 @@ _RETRY_SECONDS = 1.0
 class BlockSink(Protocol):
     """Where blocks go; the store and whoever wants to hear of them. Declared here, given by the node."""
 
-    def commit_block(self, result: BlockResult, header: bytes, signatures: bytes, *, synced: bool = True) -> None:
-        """Write a block in one SQL transaction; unless `synced`, the next one waits for the disk."""
+    def commit_block(
+        self,
+        result: BlockResult,
+        header: bytes,
+        signatures: bytes,
+        *,
+        synced: bool = True,
+        bundles: Sequence[Bundle] = (),
+    ) -> None:
+        """Write a block in one SQL transaction.
+
+        Args:
+            result: of its execution.
+            header: canonical bytes.
+            signatures: of it.
+            synced: False where the next one waits for the disk.
+            bundles: those in which all of its transactions came, if they came in any.
+        """
 
     def history_root(self, size: int) -> bytes | None:
         """Return the root of the history at a size where a block ended, or None."""

@@ -13,7 +13,8 @@ from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
-from tallystick.store.bundles import cut_bundles
+from tallystick.codec.bundles import cut_bundles
+from tallystick.store.bundles import bundle_rows
 from tallystick.store.faults import broken
 from tallystick.store.schema import FORMAT_VERSION, HISTORY_VIEW, INDEXES, table_statement
 
@@ -84,6 +85,8 @@ def _convert_block(connection: sqlite3.Connection) -> bool:
         "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)",
         ((*row[:5], position) for position, row in enumerate(rows)),
     )
-    connection.executemany("INSERT INTO bundles VALUES (?, ?)", cut_bundles(height, (row[5] for row in rows)))
+    connection.executemany(
+        "INSERT INTO bundles VALUES (?, ?)", bundle_rows(height, cut_bundles(row[5] for row in rows))
+    )
     connection.execute(f"DELETE FROM {_OLD} WHERE seq <= ?", (rows[-1][0],))  # noqa: S608
     return True

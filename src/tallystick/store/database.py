@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tallystick.codec import encode_own, sha256
+from tallystick.codec.bundles import Bundle, cut_bundles
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.machine import Block, BlockResult, LedgerState, Rulebook
 from tallystick.machine.parameters import ACCEPTED
 from tallystick.merkle import Frontier, StateTree, TileBuilder, leaf_hash, state_key, state_leaf
 from tallystick.merkle.state_hash import ENTRY_BYTES
-from tallystick.store.bundles import cut_bundles
+from tallystick.store.bundles import are_cut, bundle_rows
 from tallystick.store.faults import REPAIR, reading
 from tallystick.store.history import History
 from tallystick.store.kept import operation_type
@@ -136,7 +137,15 @@ class LedgerStore(History, Records, Signed):
 
     # --- committing --------------------------------------------------------------------------------------------------
 
-    def commit_block(self, result: BlockResult, header: bytes, signatures: bytes, *, synced: bool = True) -> None:
+    def commit_block(
+        self,
+        result: BlockResult,
+        header: bytes,
+        signatures: bytes,
+        *,
+        synced: bool = True,
+        bundles: Sequence[Bundle] = (),
+    ) -> None:
         """Write a block with everything that came of it, in one SQL transaction.
 
         Args:
@@ -144,6 +153,8 @@ class LedgerStore(History, Records, Signed):
             header: canonical bytes.
             signatures: of it, by those who order; canonical JSON.
             synced: False where the next block follows at once, and others have this one: see `_transaction`.
+            bundles: those in which all of the block's transactions came, if they came in any; kept as they are where
+                they are cut as this store does it.
 
         Raises:
             StorageError: nothing was written (a full disk, a failing write), or it is not certain that it was.
@@ -185,7 +196,7 @@ class LedgerStore(History, Records, Signed):
                         event,
                     ),
                 )
-                _put_transactions(connection, block, transactions)
+                _put_transactions(connection, block, transactions, bundles)
                 connection.executemany("INSERT INTO operations VALUES (?, ?, ?, ?)", operations)
                 connection.executemany("INSERT INTO events VALUES (?, ?, ?)", events)
                 connection.executemany(
@@ -218,13 +229,17 @@ class LedgerStore(History, Records, Signed):
         return not busy
 
 
-def _put_transactions(connection: sqlite3.Connection, block: Block, rows: list[tuple[Any, ...]]) -> None:
+def _put_transactions(
+    connection: sqlite3.Connection, block: Block, rows: list[tuple[Any, ...]], bundles: Sequence[Bundle]
+) -> None:
     """Write a block's transactions; one that is kept already, of a block before, is not kept twice."""
     kept = list(block.transactions)
     added = connection.executemany("INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?, ?, ?)", rows).rowcount
     if rows and added != len(rows):
+        bundles = ()
         found = connection.execute("SELECT seq FROM transactions WHERE height = ? ORDER BY seq", (block.height,))
         sequences = [sequence for (sequence,) in found]
         kept = [kept[sequence - rows[0][0]] for sequence in sequences]
         connection.executemany("UPDATE transactions SET position = ? WHERE seq = ?", enumerate(sequences))
-    connection.executemany("INSERT INTO bundles VALUES (?, ?)", cut_bundles(block.height, kept))
+    whole = bundles if bundles and are_cut(bundles) else cut_bundles(kept)
+    connection.executemany("INSERT INTO bundles VALUES (?, ?)", bundle_rows(block.height, whole))

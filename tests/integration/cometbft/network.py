@@ -101,7 +101,7 @@ class LooseRpc(EngineRpc):
         return await super().send([encode_bundle([raw]) for raw in transactions], wait=wait)
 
     async def transactions(self, height):
-        return tuple(raw for bundle in unpack(await super().transactions(height)) for raw in bundle)
+        return tuple(raw for bundle in unpack(await super().transactions(height)) for raw in bundle.transactions)
 
 
 class Machine:

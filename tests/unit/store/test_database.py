@@ -1,16 +1,20 @@
 """ledger.db: what is committed comes back, whole or not at all."""
 
 import sqlite3
+import zlib
 
 import pytest
 
 from tallystick.codec import encode_json
+from tallystick.codec.bundles import Bundle, cut_bundles
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.machine import Block, decode_transaction, execute_block
 from tallystick.merkle import leaf_hash, root_from_hashes
 from tallystick.store import DamagedError, LedgerStore, open_reader
 from tallystick.store.bundles import place_of
 from tests.support.toy import RULEBOOK, PutNote, Toy
+
+ROWS = "SELECT bytes FROM bundles ORDER BY place"
 
 
 @pytest.fixture
@@ -129,6 +133,39 @@ def test_transaction_that_is_kept_already_is_not_kept_twice(store, toy):
     ]
     assert [(1, 0, first), (2, 1, second), (2, 2, third)] == found
     assert result.leaves == list(store.leaves(1, 3))
+
+
+@pytest.mark.parametrize(
+    "recut",
+    [
+        lambda raws: [Bundle(raws, zlib.compress(b"", 0))],
+        lambda raws: [Bundle(raws[:1], b"short"), Bundle(raws[1:], b"rest")],
+        lambda raws: [Bundle(raws[:1], b"first"), *cut_bundles(raws[1:])],
+    ],
+)
+def test_bundles_that_are_cut_otherwise_are_made_anew(store, toy, recut):
+    """One long bundle for all, or many short ones, are not kept: the block's rows are this store's own."""
+    state = store.load_state()
+    raws = tuple(toy.sign("bank", PutNote(key=f"key {number}", text="hello")) for number in range(400))
+    result = execute_block(state, Block(1, 1_000, raws), RULEBOOK)
+    store.commit_block(result, encode_json({"height": 1}), b"s" * 64, bundles=recut(raws))
+    assert [bundle.encoded for bundle in cut_bundles(raws)] == [row[0] for row in store.query(ROWS)]
+    assert raws == store.find_block(1).transactions
+
+
+def test_bundles_that_travelled_are_kept_as_they_came(store, toy):
+    """Another's compression of the same transactions, cut alike, becomes the block's rows."""
+    state = store.load_state()
+    raws = tuple(toy.sign("bank", PutNote(key=f"key {number}", text="hello")) for number in range(400))
+    result = execute_block(state, Block(1, 1_000, raws), RULEBOOK)
+    came = [
+        Bundle(bundle.transactions, zlib.compress(zlib.decompress(bundle.encoded), 9)) for bundle in cut_bundles(raws)
+    ]
+    assert len(came) > 1
+    store.commit_block(result, encode_json({"height": 1}), b"s" * 64, bundles=came)
+    assert [bundle.encoded for bundle in came] == [row[0] for row in store.query(ROWS)]
+    assert raws == store.find_block(1).transactions
+    assert raws[399] == store.find_operation(399).transaction
 
 
 def test_large_blocks_are_read_whole_and_one_by_one(store, toy):

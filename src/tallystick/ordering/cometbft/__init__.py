@@ -12,7 +12,7 @@ Rules of this room:
 
 from tallystick.ordering.cometbft.admission import Admission
 from tallystick.ordering.cometbft.app import LedgerApplication
-from tallystick.ordering.cometbft.blocks import BlockSink, Committed, Misbehaviour, Sealed
+from tallystick.ordering.cometbft.blocks import Committed, Misbehaviour, Sealed
 from tallystick.ordering.cometbft.engine import Distributed
 from tallystick.ordering.cometbft.rpc import EngineRpc
 from tallystick.ordering.cometbft.sealing import HeaderSealer
@@ -25,7 +25,6 @@ __all__ = [
     "AbciServer",
     "Admission",
     "Application",
-    "BlockSink",
     "Committed",
     "Distributed",
     "EngineRpc",

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import structlog
 
 from tallystick.codec import MalformedError
-from tallystick.codec.bundles import decode_bundle, encode_bundle
+from tallystick.codec.bundles import Bundle, cut_bundles, decode_bundle, encode_bundle
 from tallystick.errors import IntegrityError, RejectedError
 from tallystick.machine import Block, BlockResult, LedgerState, Parameters, Rulebook, State, Transaction, execute_block
 from tallystick.machine.execution import app_hash_of
@@ -40,7 +40,6 @@ from tallystick.ordering.cometbft import beginnings as middle
 from tallystick.ordering.cometbft.admission import Admission
 from tallystick.ordering.cometbft.beginnings import Beginnings
 from tallystick.ordering.cometbft.blocks import (
-    BlockSink,
     Committed,
     Executed,
     Sealed,
@@ -57,6 +56,7 @@ from tallystick.ordering.cometbft.results import NODE_CODESPACE, busy, encode_re
 from tallystick.ordering.cometbft.snapshots import NoSnapshots, SnapshotExchange
 from tallystick.ordering.cometbft.validators import ValidatorSource, changes, difference, update
 from tallystick.ordering.fairness import Share
+from tallystick.ordering.solo import BlockSink
 from tallystick.ordering.verifier import SignatureVerifier
 
 log = structlog.get_logger("engine")
@@ -71,6 +71,13 @@ class _Arrived(NamedTuple):
 
     position: int
     transaction: Transaction
+
+
+class _Opened(NamedTuple):
+    """A block's bundles, taken apart and checked for the vote, and again the same where it is executed."""
+
+    bundles: Sequence[Bundle]
+    checked: Sequence[Checked]
 
 
 class LedgerApplication:
@@ -142,6 +149,7 @@ class LedgerApplication:
         self._initial_height = initial_height
         self._oversight = oversight or Oversight()
         self._meter = self._oversight.meter
+        self._opened: _Opened | None = None
         self._pending: Executed | None = None
         self._parameters = self._read_parameters()
 
@@ -363,12 +371,12 @@ class LedgerApplication:
         self._admission.drop([transaction.id for transaction in transactions])
 
     async def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
-        """Choose the transactions of a block, oldest first (`proposals`); all of them are one bundle."""
+        """Choose the transactions of a block, oldest first (`proposals`), in bundles as the ledger keeps them."""
         if self._kept(request.height) is not None:
             # The block of this height was decided long ago, and this proposal comes too late for anybody.
             return abci.ResponsePrepareProposal()
         chosen = choose(self._admission.candidates(), self._parameters, room_in_block(request.max_tx_bytes))
-        return abci.ResponsePrepareProposal(txs=[encode_bundle(chosen)] if chosen else [])
+        return abci.ResponsePrepareProposal(txs=[bundle.encoded for bundle in cut_bundles(chosen)])
 
     async def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
         """Vote for another's block, or not (`proposals`)."""
@@ -388,11 +396,13 @@ class LedgerApplication:
         Raises:
             MalformedError: it holds something else than bundles.
         """
-        transactions = [raw for bundle in bundles for raw in decode_bundle(bundle)]
+        opened = [Bundle(decode_bundle(bundle), bundle) for bundle in bundles]
+        transactions = [raw for bundle in opened for raw in bundle.transactions]
         kept = self._kept(height)
         if kept is not None:
             return None if is_kept(transactions, kept) else "the ledger holds another block of this height"
         checked = await self._checker.check(transactions)
+        self._opened = _Opened(opened, checked)
         return find_fault(checked, self._parameters) or self._find_other_history(checked)
 
     def _find_other_history(self, checked: Sequence[Checked]) -> str | None:
@@ -436,9 +446,8 @@ class LedgerApplication:
                 remedy=_REPAIR,
             )
         self._pending = None
-        bundles = unpack(request.txs)
-        transactions = tuple(raw for bundle in bundles for raw in bundle)
-        checked = await self._checker.check(transactions)
+        bundles, checked = await self._open_again(request.txs)
+        transactions = tuple(raw for bundle in bundles for raw in bundle.transactions)
         bad = {item.decoded.raw for item in checked if not item.signed and not isinstance(item.decoded, MalformedError)}
         block = Block(request.height, time, transactions)
         began = perf_counter()
@@ -450,12 +459,20 @@ class LedgerApplication:
             verified=lambda transaction: transaction.raw not in bad,
         )
         self._meter.observe("apply_seconds", perf_counter() - began)
-        self._pending = Executed(result, misbehaviour_in(request.misbehavior))
+        self._pending = Executed(result, bundles, misbehaviour_in(request.misbehavior))
         return abci.ResponseFinalizeBlock(
-            tx_results=[encode_result(bundle) for bundle in bundles],
+            tx_results=[encode_result(bundle.transactions) for bundle in bundles],
             validator_updates=changes(self._validators, state.reader, result),
             app_hash=result.app_hash,
         )
+
+    async def _open_again(self, bundles: Sequence[bytes]) -> _Opened:
+        """Return a decided block's bundles and transactions, from memory where this node has looked at it for its vote."""
+        opened, self._opened = self._opened, None
+        if opened is not None and [bundle.encoded for bundle in opened.bundles] == list(bundles):
+            return opened
+        unpacked = unpack(bundles)
+        return _Opened(unpacked, await self._checker.check([raw for bundle in unpacked for raw in bundle.transactions]))
 
     def _answer_again(self, request: abci.RequestFinalizeBlock, kept: KeptBlock) -> abci.ResponseFinalizeBlock:
         """Tell an engine that is behind what the ledger had made of a block."""
@@ -495,7 +512,8 @@ class LedgerApplication:
         sealed = self._seal(kept)
         if pending.misbehaviour:
             self._oversight.misbehaved(pending.misbehaviour, result.block.height, result.block.time)
-        self._sink.commit_block(kept, sealed.header, sealed.signatures)
+        bundles = [bundle for bundle in pending.bundles if bundle.transactions] if kept is result else ()
+        self._sink.commit_block(kept, sealed.header, sealed.signatures, bundles=bundles)
         self._pending = None
         result.commit_to(state)
         if any(collection == PARAMETERS.name for collection, _, _ in result.writes):

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from tallystick.codec.bundles import Bundle
 from tallystick.machine import Block, BlockResult, TransactionResult
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
-
-
-class BlockSink(Protocol):
-    """Where blocks go. Declared here, given by the node."""
-
-    def commit_block(self, result: BlockResult, header: bytes, signatures: bytes) -> None:
-        """Write a block in one SQL transaction."""
-
-    def history_root(self, size: int) -> bytes | None:
-        """Return the root of the history at a size where a block ended, or None."""
 
 
 class Sealed(NamedTuple):
@@ -53,10 +44,12 @@ class Executed(NamedTuple):
 
     Attributes:
         result: what it did, with all transactions of the engine's block.
+        bundles: those of the engine's block.
         misbehaviour: what the block says of validators.
     """
 
     result: BlockResult
+    bundles: Sequence[Bundle]
     misbehaviour: tuple[Misbehaviour, ...]
 
 

@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from tallystick.codec import MalformedError, sha256
-from tallystick.codec.bundles import decode_bundle
+from tallystick.codec.bundles import Bundle, decode_bundle
 
 # What goes into one bundle that travels, at most; one transaction always does. Others' bundles with more are refused.
 BUNDLE_TRANSACTIONS = 500
 BUNDLE_BYTES = 128 << 10
 
 
-def unpack(bundles: Sequence[bytes]) -> list[list[bytes]]:
-    """Return the transactions of each bundle of a decided block; what is no bundle holds none."""
-    found: list[list[bytes]] = []
+def unpack(bundles: Sequence[bytes]) -> list[Bundle]:
+    """Return the bundles of a decided block; what is no bundle holds nothing."""
+    found: list[Bundle] = []
     for bundle in bundles:
         try:
-            found.append(decode_bundle(bundle))
+            found.append(Bundle(decode_bundle(bundle), bundle))
         except MalformedError:
-            found.append([])
+            found.append(Bundle((), bundle))
     return found
 
 

@@ -19,10 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tallystick.codec import MalformedError
-from tallystick.codec.bundles import STREAM_BYTES, bundled_bytes
+from tallystick.codec.bundles import CLOSED_AT_BYTES, STREAM_BYTES, bundled_bytes
 from tallystick.machine import Parameters, Transaction
 from tallystick.ordering.cometbft.checking import Checked
 from tallystick.ordering.fairness import BlockRoom, FairQueue, cost
+
+# A bundle's protobuf frame: a tag, and a length of five bytes at most.
+_FRAME_BYTES = 6
 
 
 def may_ever_fit(transaction: Transaction, parameters: Parameters) -> bool:
@@ -35,7 +38,7 @@ def may_ever_fit(transaction: Transaction, parameters: Parameters) -> bool:
 
 
 def room_in_block(max_bytes: int) -> int:
-    """Return how much the transactions of a block may take of its one bundle.
+    """Return how much the transactions of a block may take of its first bundle; `choose` counts what further ones take.
 
     The engine counts the bundle with its protobuf frame, a tag and a length; the stream has a head and an end.
     """
@@ -48,22 +51,25 @@ def choose(candidates: Sequence[Transaction], parameters: Parameters, max_bytes:
     Args:
         candidates: what waits, oldest first, with good signatures.
         parameters: of the zone, as of the last block.
-        max_bytes: how long their bundle may be.
+        max_bytes: `room_in_block`.
     """
     waiting: FairQueue[tuple[int, Transaction]] = FairQueue()
     for position, transaction in enumerate(candidates):
         if may_ever_fit(transaction, parameters):
             waiting.put(transaction.payload.organisation, (position, transaction), cost(transaction))
     room = BlockRoom(parameters)
-    left = max_bytes
+    left, size = max_bytes, 0
 
     def fits(found: tuple[int, Transaction]) -> bool:
-        nonlocal left
+        nonlocal left, size
         transaction = found[1]
-        size = bundled_bytes(transaction.raw)
-        if size > left or not room.take(transaction.payload.organisation, len(transaction.operations)):
+        longer = size + len(transaction.raw)
+        # However they are cut (`cut_bundles`), there are no more bundles than these.
+        further = longer // CLOSED_AT_BYTES * (STREAM_BYTES + _FRAME_BYTES)
+        taken = bundled_bytes(transaction.raw)
+        if taken + further > left or not room.take(transaction.payload.organisation, len(transaction.operations)):
             return False
-        left -= size
+        left, size = left - taken, longer
         return True
 
     return [transaction.raw for _, transaction in sorted(waiting.take(fits), key=lambda found: found[0])]

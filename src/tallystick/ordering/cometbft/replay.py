@@ -87,12 +87,12 @@ def answer_again(height: int, bundles: Sequence[bytes], kept: KeptBlock) -> list
         IntegrityError: it is a block of another history.
     """
     unpacked = unpack(bundles)
-    if not is_kept([raw for bundle in unpacked for raw in bundle], kept):
+    if not is_kept([raw for bundle in unpacked for raw in bundle.transactions], kept):
         raise IntegrityError(
             f"the engine's block {height} is not the one that this ledger holds",
             remedy="The other validators' engines have another history than this copy: `tally ledger compare` tells more.",
         )
-    return [encode_result(bundle) for bundle in unpacked]
+    return [encode_result(bundle.transactions) for bundle in unpacked]
 
 
 def is_kept(transactions: Sequence[bytes], kept: KeptBlock) -> bool:

@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from tallystick.codec.bundles import encode_bundle
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.machine import Block, execute_block
+from tallystick.ordering.cometbft import app
 from tallystick.ordering.cometbft.blocks import Misbehaviour
+from tallystick.ordering.cometbft.bundles import unpack
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.oversight import Oversight
 from tallystick.ordering.cometbft.validators import update
@@ -19,7 +22,7 @@ from tallystick.proofs.headers import (
     transactions_root,
 )
 from tests.support.toy import NOTES, RULEBOOK
-from tests.unit.ordering.cometbft.conftest import CHAIN, SYSTEM, VALIDATOR
+from tests.unit.ordering.cometbft.conftest import CHAIN, SYSTEM, VALIDATOR, bundles
 
 
 async def test_info_tells_what_is_on_disk(bench):
@@ -90,12 +93,27 @@ async def test_block_gives_one_result_a_transaction_whatever_is_in_it(bench):
 async def test_what_is_no_bundle_has_a_result_too(bench):
     """A block may hold what nobody would have voted for: it has one result, and the rest of the block goes on."""
     application = bench.application()
-    request = bench.finalize(application, bench.note())
+    good = bench.note()
+    request = bench.finalize(application, good)
     request.txs.insert(0, b"no bundle")
     answer = await application.finalize_block(request)
     assert [1, 0] == [result.code for result in answer.tx_results]
     await application.commit(abci.RequestCommit())
     assert 1 == application.state.frontier.size
+    assert [(encode_bundle([good]),)] == bench.stores[0].query("SELECT bytes FROM bundles")
+
+
+async def test_what_was_voted_on_is_not_taken_apart_again(bench, monkeypatch):
+    """A block is decoded for the vote, and executed from memory; another block of that height is looked at anew."""
+    application = bench.application()
+    proposed, decided = bench.note(key="a"), bench.note(key="b")
+    for voted, taken in ((proposed, 1), (decided, 2)):
+        opened = []
+        monkeypatch.setattr(app, "unpack", lambda txs, opened=opened: opened.append(txs) or unpack(txs))
+        vote = abci.RequestProcessProposal(txs=bundles(voted), height=application.state.height + 1)
+        await application.process_proposal(vote)
+        await bench.block(application, decided if voted is decided else bench.note(key="c"))
+        assert taken == 2 - len(opened)
 
 
 async def test_empty_block_leaves_the_app_hash(bench):

@@ -6,7 +6,10 @@ from tallystick.ordering.cometbft.bundles import Carried, unpack
 
 def test_what_is_no_bundle_holds_nothing():
     """Whatever else a block brought, its bundles have their transactions."""
-    assert [[b"a", b"b"], [], [b"c"]] == unpack([encode_bundle([b"a", b"b"]), b"none", encode_bundle([b"c"])])
+    came = [encode_bundle([b"a", b"b"]), b"none", encode_bundle([b"c"])]
+    unpacked = unpack(came)
+    assert [[b"a", b"b"], [], [b"c"]] == [list(bundle.transactions) for bundle in unpacked]
+    assert came == [bundle.encoded for bundle in unpacked]
 
 
 def test_a_bundle_is_kept_for_what_waits():

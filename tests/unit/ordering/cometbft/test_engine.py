@@ -54,7 +54,7 @@ class Validator:
     async def waits(self, count):
         """Let the event loop run until the bundles in the engine's mempool hold so many."""
         async with asyncio.timeout(20):
-            while sum(map(len, unpack(self.engine.mempool))) != count:
+            while sum(len(bundle.transactions) for bundle in unpack(self.engine.mempool)) != count:
                 await asyncio.sleep(0.005)
 
 
@@ -206,7 +206,7 @@ async def test_bundle_ends_where_the_next_transaction_is_too_much(validator, ben
     monkeypatch.setattr(engine, "BUNDLE_BYTES", len(large) - 1)
     futures = [validator.orders.submit(raw) for raw in (large, *(bench.note(key=f"k{n}") for n in range(4)))]
     await validator.waits(5)
-    assert [1, 3, 1] == [len(each) for each in unpack(validator.engine.mempool)]
+    assert [1, 3, 1] == [len(each.transactions) for each in unpack(validator.engine.mempool)]
     await validator.engine.decide(2_000)
     assert {1} == {(await each).height for each in futures}
 

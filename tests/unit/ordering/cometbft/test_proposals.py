@@ -1,10 +1,20 @@
 """Proposals: what is chosen is what others vote for, and nothing that was admitted waits for ever."""
 
+import secrets
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.codec.bundles import STREAM_BYTES, bundled_bytes, decode_bundle, encode_bundle
+from tallystick.codec.bundles import (
+    STREAM_BYTES,
+    Bundle,
+    bundled_bytes,
+    cut_bundles,
+    decode_bundle,
+    encode_bundle,
+)
 from tallystick.machine import Parameters, decode_transaction
 from tallystick.ordering.cometbft.checking import Checked
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
@@ -127,6 +137,24 @@ def signed(name, count, number):
     return decode_transaction(raw, TOY.state.genesis_hash)
 
 
+@pytest.mark.parametrize("room", range(400_000, 400_032))
+def test_frames_of_several_bundles_are_counted(room):
+    """However little room there is, a block that cannot be compressed is not longer than the engine lets it be."""
+    texts = [secrets.token_hex(1_500) for _ in range(200)]
+    raws = [TOY.sign("bank", PutNote(key=f"k{number}", text=text)) for number, text in enumerate(texts)]
+    waiting = [decode_transaction(raw, TOY.state.genesis_hash) for raw in raws]
+    chosen = choose(waiting, Parameters(), room_in_block(room))
+    stored = [Bundle(each.transactions, _stored(each.transactions)) for each in cut_bundles(chosen)]
+    assert len(stored) > 4
+    assert abci.ResponsePrepareProposal(txs=[each.encoded for each in stored]).ByteSize() <= room
+    assert len(chosen) < len(raws)
+
+
+def _stored(transactions):
+    """Return a bundle as it is where nothing in it can be compressed."""
+    return zlib.compress(b"".join(len(raw).to_bytes(4, "big") + raw for raw in transactions), 0)
+
+
 @given(
     pool=st.lists(st.tuples(st.sampled_from(["bank", "clinic"]), st.integers(1, 4)), min_size=1, max_size=14),
     cap=st.integers(4, 8),
@@ -143,6 +171,8 @@ def test_every_choice_is_voted_for_and_the_mempool_empties(pool, cap, block, max
         assert chosen
         assert sum(map(bundled_bytes, chosen)) <= max_bytes
         assert len(encode_bundle(chosen)) <= max_bytes
+        answer = abci.ResponsePrepareProposal(txs=[bundle.encoded for bundle in cut_bundles(chosen)])
+        assert room_in_block(answer.ByteSize()) <= max_bytes
         assert sorted(chosen, key=order.__getitem__) == chosen
         by_raw = {item.raw: Checked(item, True) for item in waiting}
         assert find_fault([by_raw[raw] for raw in chosen], parameters) is None
