@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from contextlib import closing
 
 import pytest
@@ -125,6 +126,14 @@ def test_restored_home_is_the_one_that_was_backed_up(zone, small, tmp_path):
     assert b"SQLite format" not in small.read_bytes()
     assert ORGANISATION.encode() not in small.read_bytes()
     assert 0o600 == small.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("passphrase", ["caf\u00e9 on the corner", "bytes \udcff that are no text"])
+def test_any_passphrase_opens_what_it_sealed(zone, tmp_path, passphrase):
+    """What a terminal hands over, text in either of its Unicode forms or bytes that are no text, opens the backup."""
+    made = backup(zone[0], tmp_path / "zone.backup", passphrase, scrypt_n=2).path
+    opened = unicodedata.normalize("NFD", passphrase)
+    assert 5 == restore(made, tmp_path / "back", opened).height
 
 
 def test_any_changed_byte_is_refused(copy, tmp_path):

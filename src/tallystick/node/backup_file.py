@@ -56,9 +56,9 @@ def new_kdf(scrypt_n: int) -> Kdf:
 
 
 def derive(kdf: Kdf, passphrase: str) -> bytes:
-    """Return the 32-byte key of a passphrase."""
-    text = unicodedata.normalize("NFC", passphrase)
-    return Scrypt(salt=bytes.fromhex(kdf.salt), length=32, n=kdf.n, r=kdf.r, p=kdf.p).derive(text.encode())
+    """Return the 32-byte key of a passphrase, of whatever characters it is (as for a key store, `keys.sealing`)."""
+    text = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
+    return Scrypt(salt=bytes.fromhex(kdf.salt), length=32, n=kdf.n, r=kdf.r, p=kdf.p).derive(text)
 
 
 def write_head(target: IO[bytes], kdf: Kdf) -> bytes:
