@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from bench.figures import bytes_on_disk
 from bench.nodes import sign_transactions
-from tallystick.errors import PeerError
+from tallystick.errors import PeerError, RejectedError
 from tallystick.machine import Parameters
+from tallystick.machine.rejections import REPEATED
 from tallystick.modules import rulebook
 from tallystick.modules.evidence.ops import RecordEvidence
 from tallystick.node import network
@@ -31,6 +32,7 @@ from tallystick.store import LedgerStore
 LARGE_COUNT = (1 << 53) - 1
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 600
+_AGAIN_SECONDS, _MOST_TRIES = 1.0, 300
 _PARTS = ("core_main", "office_main", "cometbft", "verifier_main")
 
 
@@ -56,13 +58,18 @@ def operation() -> RecordEvidence:
 
 
 class Author:
-    """One organisation of a zone: its key, and a connection to its own node's core."""
+    """One organisation of a zone: its key, and a connection to its own node's core.
+
+    Attributes:
+        sent_again: how often a transaction had to be sent once more.
+    """
 
     def __init__(self, home: Home, passphrase: str) -> None:
         """Open its keys; connects with the first request."""
         self.home = home
         self.organisation = home.settings.node.organisation
         self.client = LinkClient(home.socket_path)
+        self.sent_again = 0
         self._service = open_keys(home, passphrase).signer("service")
         store = LedgerStore(home.ledger_path, rulebook(), read_only=True)
         self._genesis_hash = store.genesis_hash
@@ -85,6 +92,27 @@ class Author:
         for done in await self.client.submit(transactions):
             assert isinstance(done, Submitted), done
             assert all(outcome.code == 0 for outcome in done.outcomes)
+
+    async def submit_until_recorded(self, transaction: bytes) -> None:
+        """Submit one transaction as a client does: the same bytes again where its node cannot take them now."""
+        tries = 0
+        while True:
+            try:
+                (done,) = await self.client.submit((transaction,))
+            except PeerError as error:
+                done = error
+            if isinstance(done, Submitted):
+                assert all(outcome.code == 0 for outcome in done.outcomes)
+                return
+            if isinstance(done, RejectedError):
+                # What the node that went away had recorded.
+                assert done.name == REPEATED.name, done
+                assert tries, "a transaction of this bench was recorded before it was sent"
+                return
+            tries += 1
+            assert tries < _MOST_TRIES, done
+            self.sent_again += 1
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def submit_all(self, transactions: Sequence[bytes], *, request: int, in_flight: int) -> None:
         """Submit in requests of some transactions, with so many transactions in flight."""
@@ -203,6 +231,11 @@ class RunningZone:
     def disk_bytes(self) -> int:
         """Return the bytes that all nodes keep of the ledger, engines included."""
         return sum(self.disk_by_kind().values())
+
+    @property
+    def sent_again(self) -> int:
+        """How often a transaction had to be sent once more."""
+        return sum(author.sent_again for author in self.authors)
 
     async def stop(self) -> None:
         """Stop every process."""
