@@ -303,6 +303,25 @@ async def test_blocks_that_are_not_held_are_not_given(origin, newcomer):
     reader.close()
 
 
+async def test_followers_that_ask_for_the_same_blocks_share_one_reading(origin, monkeypatch):
+    """What many want at one moment is read once; when the history has grown, it is read anew."""
+    home = origin[0]
+    reader, other = BlockReader(home.ledger_path), BlockReader(home.ledger_path)
+    read = []
+    blocks = LedgerStore.blocks
+    monkeypatch.setattr(LedgerStore, "blocks", lambda self, *span: read.append(span) or blocks(self, *span))
+    answers = await asyncio.gather(*(reader.read(2, 3) for _ in range(24)))
+    assert [(2, 4)] == read
+    assert {await other.read(2, 3)} == set(answers)
+    reader.grown()
+    assert answers[0] == await reader.read(2, 3)
+    assert 3 == len(read)
+    for start in range(1, BLOCKS + 1):
+        assert await other.read(start, 1) == await reader.read(start, 1)
+    reader.close()
+    other.close()
+
+
 async def test_older_blocks_of_another_history_are_refused(origin, newcomer, tmp_path):
     """Blocks that do not verify are refused by the process that executes them."""
     home, _, description, chunks = origin

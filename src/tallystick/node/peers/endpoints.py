@@ -89,8 +89,15 @@ class HistoryEndpoints:
         self._seals = seals
         self._reader = BlockReader(home.ledger_path)
         self._part = home.part
+        # Height of the last block that was found to be signed by enough to go out.
+        self._sealed = 0
         self.block_bell = Bell()
         self.checkpoint_bell = Bell()
+
+    def grown(self) -> None:
+        """Hear that there are blocks that may go out."""
+        self._reader.grown()
+        self.block_bell.ring()
 
     def close(self) -> None:
         """Close files."""
@@ -134,10 +141,15 @@ class HistoryEndpoints:
 
     def _sealed_from(self, height: int) -> bool:
         """Tell whether there is a block of a height that may go out: enough of those who order have signed it."""
+        if height == self._sealed:
+            return True
         if self._height() < height:
             return False
         found = next(self._store.signed_headers_down_from(height), None)
-        return found is not None and len(decode_signatures(found[2])) >= self._directory.quorums()(height)
+        if found is None or len(decode_signatures(found[2])) < self._directory.quorums()(height):
+            return False
+        self._sealed = height
+        return True
 
     def _height(self) -> int:
         last = self._store.last_block()

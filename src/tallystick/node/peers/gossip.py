@@ -31,7 +31,7 @@ from tallystick.store import LedgerStore
 
 log = structlog.get_logger("gossip")
 LEAST_SECONDS = 0.2
-SECONDS_A_MEMBER = 0.02
+SECONDS_A_MEMBER = 0.04
 AT_A_TIME = 8
 # Of more than twice as many members, so many are met in a round. A head carries the signatures of all that its node has
 # heard of, so that these spread in a few rounds nevertheless; meeting everybody would cost the square of the members.

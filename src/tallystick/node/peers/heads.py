@@ -24,6 +24,7 @@ from tallystick.store import LedgerStore
 RECENT_CHECKPOINTS = 4
 RECENT_VERSIONS = 4
 _MOST_SIGNATURES = 2_000
+_RECENT_ANSWERS = 4
 
 
 def read_head(store: LedgerStore, home: Home) -> Head:
@@ -73,12 +74,22 @@ def recent_forks(store: LedgerStore) -> list[bytes]:
 
 
 class BlockReader:
-    """Reads blocks on a thread, so that a node that catches up does not hold up the others."""
+    """Reads blocks on a thread, so that a node that catches up does not hold up the others.
+
+    What is new is wanted by all that follow this node, at the same moment: it is read and encoded once. Blocks never
+    change, so that what was read before is at worst shorter than what is there by now.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the ledger for reading."""
         self._store = LedgerStore(path, rulebook(), read_only=True)
         self._lock = asyncio.Lock()
+        # (start, limit) -> answer, of the last few since the history grew.
+        self._recent: dict[tuple[int, int], bytes] = {}
+
+    def grown(self) -> None:
+        """Hear that there is more to read."""
+        self._recent.clear()
 
     async def read(self, start: int, limit: int, needed: Callable[[int], int] = lambda _: 1) -> bytes:
         """Return encoded blocks from a height on: at least one if there is one, else as many as fit.
@@ -92,7 +103,15 @@ class BlockReader:
             NotHeldError: this copy began later, and older blocks have not come yet.
         """
         async with self._lock:
-            return await asyncio.to_thread(self._read, start, limit, needed)
+            known = self._recent.get((start, limit))
+            if known is not None:
+                return known
+            found = await asyncio.to_thread(self._read, start, limit, needed)
+            if found:
+                self._recent[start, limit] = found
+                while len(self._recent) > _RECENT_ANSWERS:
+                    del self._recent[next(iter(self._recent))]
+            return found
 
     def _read(self, start: int, limit: int, needed: Callable[[int], int]) -> bytes:
         parts: list[bytes] = []

@@ -82,11 +82,7 @@ class PeerService:
         self.seals = self._make_seals()
         self.history = HistoryEndpoints(home, self.store, link, self.gossip, self.directory, self.rejoin, self.seals)
         self.transport = Transport(self.identity, self.clients, self.directory, keys)
-        self._relay = (
-            None
-            if self._part != "replica"
-            else Relay(self.clients, self.directory, self.store, self.history.block_bell)
-        )
+        self._relay = self._make_relay() if self._part == "replica" else None
         self.applicant = self._make_applicant([node.address for node in nodes])
         self.server: PeerServer | None = None
         self._deliveries: DeliveryServer | None = None
@@ -236,12 +232,14 @@ class PeerService:
     def on_news(self, kind: str, body: Any) -> None:
         """Hear news of the core."""
         if kind == "block":
-            self.history.block_bell.ring()
+            if self.seals is None:
+                self.history.grown()
             self.gossip.grown(body["size"])
         elif kind == "header_signature" and self.seals is not None:
             self.seals.made(body)
         elif kind == "sealed":
-            self.history.block_bell.ring()
+            # Where several order together, a block goes out only now.
+            self.history.grown()
         elif kind == "checkpoint":
             self.history.checkpoint_bell.ring()
             self.gossip.poke()
