@@ -83,7 +83,7 @@ class Proposals(_Dishonest):
             at = raw.index(b"\x58\x40") + 9
             bad = [raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]]
         elif turn == 2:
-            bad = [self.sign() for _ in range(self._parameters.block_operations_per_organisation + 1)]
+            bad = [self.sign() for _ in range(self._pool.parameters.block_operations_per_organisation + 1)]
         else:
             bad = [self.sign(seen=(self.state.frontier.size, sha256(b"another history")))]
         return abci.ResponsePrepareProposal(txs=[*good, encode_bundle(bad)])
@@ -136,15 +136,16 @@ class Flood(_Dishonest):
         return [gone() if recorded else abci.ResponseCheckTx() for recorded in known]
 
     def _is_recorded(self, bundle: bytes) -> bool:
-        decoded = [self._checker.decode(raw) for raw in decode_bundle(bundle)]
+        decoded = [self._pool.checker.decode(raw) for raw in decode_bundle(bundle)]
         return all(item.id in self.state.accepted for item in decoded if self._is_own(item))
 
     async def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
         """Propose what its own organisation wants and nothing else."""
         raws = [raw for bundle in request.txs for raw in decode_bundle(bundle)]
-        own = [item.decoded for item in await self._checker.check(raws) if item.signed and self._is_own(item.decoded)]
+        checked = await self._pool.checker.check(raws)
+        own = [item.decoded for item in checked if item.signed and self._is_own(item.decoded)]
         fresh = [item for item in own if item.id not in self.state.accepted]
-        chosen = choose(fresh, self._parameters, room_in_block(request.max_tx_bytes))
+        chosen = choose(fresh, self._pool.parameters, room_in_block(request.max_tx_bytes))
         return abci.ResponsePrepareProposal(txs=[encode_bundle(chosen)] if chosen else [])
 
     def _is_own(self, decoded: Transaction | MalformedError) -> TypeGuard[Transaction]:

@@ -5,7 +5,7 @@ Rules:
 - Admission is a node's own affair: it reads the node's clock, and another node may answer otherwise. It keeps the zone
   from spending blocks on what execution would refuse, but nothing relies on it.
 - `seen` is checked here: an author who saw another history is told so at once. A proposal with such a transaction is
-  not voted for (`app`).
+  not voted for (`voting`).
 - A share is what one organisation may have waiting, and never more than is still free. Without it, those that flood
   would have the engine's mempool to themselves, whether through this node or through other validators'. Who is beyond it
   is told so before its signature is looked at.

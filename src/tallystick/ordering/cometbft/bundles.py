@@ -2,8 +2,9 @@
 
 The engine's work is by the piece: a request, a question to the application, a message to each other validator and a
 message from each of them that does not know yet that this one has it. So what waits here at one time travels as one
-piece, and what a proposer chooses is one piece of its block. Nothing but travelling is done by the piece: each of the
-ledger's transactions is admitted, counted, chosen, executed and answered by itself, whatever bundle brought it.
+piece, and what a proposer chooses is a few pieces, cut as the ledger keeps them. Nothing but travelling is done by the
+piece: each of the ledger's transactions is admitted, counted, chosen, executed and answered by itself, whatever bundle
+brought it.
 """
 
 from __future__ import annotations

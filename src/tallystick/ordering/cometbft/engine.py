@@ -129,16 +129,39 @@ class Distributed:
         self._verifier = verifier
         self._rpc = rpc
         self._organisation = organisation
-        self._clock_ms = clock_ms
         self._on_block = on_block
-        place = place or Place()
-        self._beginnings = place.beginnings
-        sealer = HeaderSealer(state.chain, organisation, signer, previous=previous, has_seat=place.has_seat)
-        self._application = LedgerApplication(
+        self._place = place or Place()
+        sealer = HeaderSealer(state.chain, organisation, signer, previous=previous, has_seat=self._place.has_seat)
+        self._application = self._make_application(
+            state, sink, rulebook, clock_ms, sealer, initial_height=initial_height, oversight=oversight
+        )
+        self._server = AbciServer(socket, self._application)
+        self._genesis_hash = state.genesis_hash
+        self._intake = Intake(self._application.check_signatures, share=share)
+        self._on_their_way = asyncio.Semaphore(IN_FLIGHT)
+        # Organisations that have their share of the pool, and when each tries again.
+        self._paused: dict[str, asyncio.TimerHandle] = {}
+        self._hold: NodeError | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _make_application(
+        self,
+        state: LedgerState,
+        sink: BlockSink,
+        rulebook: Rulebook,
+        clock_ms: Callable[[], int],
+        sealer: HeaderSealer,
+        *,
+        initial_height: int,
+        oversight: Oversight | None,
+    ) -> LedgerApplication:
+        """Return what answers the engine: by what the ledger says of engines, and with this told of blocks."""
+        place = self._place
+        return LedgerApplication(
             state,
             sink,
             rulebook,
-            verifier,
+            self._verifier,
             clock_ms=clock_ms,
             seal=sealer.seal,
             on_block=self._committed,
@@ -151,14 +174,6 @@ class Distributed:
             beginnings=place.beginnings,
             oversight=oversight,
         )
-        self._server = AbciServer(socket, self._application)
-        self._genesis_hash = state.genesis_hash
-        self._intake = Intake(self._application.check_signatures, share=share)
-        self._on_their_way = asyncio.Semaphore(IN_FLIGHT)
-        # Organisations that have their share of the pool, and when each tries again.
-        self._paused: dict[str, asyncio.TimerHandle] = {}
-        self._hold: NodeError | None = None
-        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def state(self) -> LedgerState:
@@ -213,8 +228,8 @@ class Distributed:
         Raises:
             IntegrityError: this ledger does not have the block.
         """
-        if self._beginnings is not None:
-            self._beginnings.want(asker, height)
+        if self._place.beginnings is not None:
+            self._place.beginnings.want(asker, height)
 
     # --- submitting --------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from tallystick.codec.bundles import encode_bundle
 from tallystick.machine import Parameters, decode_transaction
 from tallystick.merkle import Frontier
-from tallystick.ordering.cometbft import Share, admission, app
+from tallystick.ordering.cometbft import Share, admission, pool
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.results import GONE
 from tests.unit.ordering.cometbft.conftest import bundles
@@ -112,9 +112,9 @@ async def test_bundle_that_no_honest_node_makes_is_refused_as_a_whole(bench, mon
     good = bench.note(key="a")
     many = [bench.note(key=f"m{number}") for number in range(3)]
     decoded = []
-    decode = application._checker.decode
-    monkeypatch.setattr(application._checker, "decode", lambda raw: decoded.append(raw) or decode(raw))
-    monkeypatch.setattr(app, "BUNDLE_TRANSACTIONS", 2)
+    decode = application._pool.checker.decode
+    monkeypatch.setattr(application._pool.checker, "decode", lambda raw: decoded.append(raw) or decode(raw))
+    monkeypatch.setattr(pool, "BUNDLE_TRANSACTIONS", 2)
     for transactions, looked_at in (([b"nonsense", good], 1), (many, 0), ([b"x"] * 50_000, 0)):
         decoded.clear()
         (answer,) = await application.check_transactions([abci.RequestCheckTx(tx=encode_bundle(transactions))])
@@ -134,9 +134,9 @@ async def test_author_may_be_a_block_ahead_of_this_ledger(bench):
         bench.note(key="d", seen=(900, b"x" * 32)),
     )
     assert [0, 0, 0] == await bench.check(application, ahead, wrong, far)
-    assert [] == application._admission.candidates()
+    assert [] == application._pool.admission.candidates()
     await bench.block(application, first)
-    assert [ahead] == [item.raw for item in application._admission.candidates()]
+    assert [ahead] == [item.raw for item in application._pool.admission.candidates()]
     assert 2 == application.waiting
     await bench.block(application)
     assert 1 == application.waiting
@@ -157,13 +157,13 @@ async def test_beyond_its_share_no_signature_is_looked_at(bench, monkeypatch):
     application = bench.application(share=Share(1, 1 << 20))
     assert [0] == await bench.check(application, bench.note(key="a"))
     seen = []
-    check = application._checker.check_decoded
+    check = application._pool.checker.check_decoded
 
     async def counted(decoded):
         seen.extend(decoded)
         return await check(decoded)
 
-    monkeypatch.setattr(application._checker, "check_decoded", counted)
+    monkeypatch.setattr(application._pool.checker, "check_decoded", counted)
     answers = await application.check_transactions(
         [
             abci.RequestCheckTx(tx=raw)

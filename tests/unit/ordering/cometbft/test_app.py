@@ -8,7 +8,7 @@ import pytest
 from tallystick.codec.bundles import encode_bundle
 from tallystick.errors import IntegrityError, StorageError
 from tallystick.machine import Block, execute_block
-from tallystick.ordering.cometbft import app
+from tallystick.ordering.cometbft import voting
 from tallystick.ordering.cometbft.blocks import Misbehaviour
 from tallystick.ordering.cometbft.bundles import unpack
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
@@ -109,7 +109,7 @@ async def test_what_was_voted_on_is_not_taken_apart_again(bench, monkeypatch):
     proposed, decided = bench.note(key="a"), bench.note(key="b")
     for voted, taken in ((proposed, 1), (decided, 2)):
         opened = []
-        monkeypatch.setattr(app, "unpack", lambda txs, opened=opened: opened.append(txs) or unpack(txs))
+        monkeypatch.setattr(voting, "unpack", lambda txs, opened=opened: opened.append(txs) or unpack(txs))
         vote = abci.RequestProcessProposal(txs=bundles(voted), height=application.state.height + 1)
         await application.process_proposal(vote)
         await bench.block(application, decided if voted is decided else bench.note(key="c"))

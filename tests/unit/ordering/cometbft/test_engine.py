@@ -161,7 +161,7 @@ async def test_full_queue(validator, bench):
 
 async def test_share_of_the_mempool_holds_up_its_own_queue_only(validator, bench):
     """What the mempool has no share for waits for the next block, in its order; another organisation's goes on."""
-    validator.orders._application._admission._shares._share = Share(1, 1 << 20)
+    validator.orders._application._pool.admission._shares._share = Share(1, 1 << 20)
     futures = [validator.orders.submit(bench.note(key=f"m{number}")) for number in range(3)]
     await validator.waits(1)
     other = validator.orders.submit(bench.note("clinic", key="x"))
@@ -177,7 +177,7 @@ async def test_share_of_the_mempool_holds_up_its_own_queue_only(validator, bench
 async def test_paused_queue_goes_on_without_a_block(validator, bench, monkeypatch):
     """Where no block comes, an organisation that was told to wait is tried again after a while."""
     monkeypatch.setattr(engine, "PAUSE_SECONDS", 0.02)
-    shares = validator.orders._application._admission._shares
+    shares = validator.orders._application._pool.admission._shares
     shares._share = Share(0, 0)
     future = validator.orders.submit(bench.note(key="a"))
     async with asyncio.timeout(10):

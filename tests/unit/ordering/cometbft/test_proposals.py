@@ -29,8 +29,7 @@ LARGE = 4 << 20
 
 async def proposed(application, *transactions, max_bytes=LARGE):
     """Return what an application proposes where these and nothing else wait."""
-    application._admission.engine_began()
-    application._carried.clear()
+    application._pool.engine_began()
     await application.check_transactions([abci.RequestCheckTx(tx=bundle) for bundle in bundles(*transactions)])
     answer = await application.prepare_proposal(abci.RequestPrepareProposal(max_tx_bytes=max_bytes))
     assert answer.ByteSize() <= max_bytes

@@ -31,7 +31,7 @@ async def giver(bench, tmp_path):
         genesis_hash=application.state.genesis_hash,
         every=2,
     )
-    application._snapshots = folder
+    application._state_sync._snapshots = folder
     await bench.block(application, bench.note(key="a", count=5), bench.note("clinic", key="b"))
     app_hash = (await bench.block(application, bench.note(key="c"), time=3_000)).app_hash
     await bench.block(application, bench.note(key="d"), time=4_000)
@@ -43,7 +43,7 @@ def taker(bench, tmp_path, name="taker"):
     """Return the application of an empty ledger that takes snapshots, and its store."""
     application = bench.application(f"{name}.db")
     store = bench.stores[-1]
-    application._snapshots = SnapshotFolder(
+    application._state_sync._snapshots = SnapshotFolder(
         tmp_path / name,
         LedgerSnapshots(store),
         chain=application.state.chain,
