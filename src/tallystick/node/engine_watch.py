@@ -8,7 +8,8 @@ height of this copy: work waits, and no block comes. Rules:
 - Enough of them connected, work waiting, and no block for longer than this node is patient: the engine is started again
   with the core, both at once. Patience grows with each validator that is away, since a round of its own is lost for
   each, and doubles with each start that did not help.
-- An engine that does not answer at all for as long is started again too, whoever is connected.
+- An engine that does not answer at all for as long is started again too, whoever is connected; but not where it is not
+  even started, as the others have not told yet where it begins.
 
 An engine is known by its node id, which it proves, where the ledger says whose it is; else by what it calls itself. One
 that lies about that can make this node wait, or start its engine again for nothing, at growing intervals; nothing that is
@@ -33,6 +34,7 @@ from tallystick.views import EngineHealth
 
 log = structlog.get_logger("engine")
 STARTING = "the engine is starting"
+UNTOLD = "waiting for others: none has told yet where this node's engine begins"
 _ANSWER_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 # Who looks only after so long was asleep with all else on this machine: that says nothing about the engine.
@@ -66,11 +68,13 @@ class Look(NamedTuple):
         height: of this copy.
         waiting: transactions that somebody waits for here.
         health: what the engine said; `answers` is false where it said nothing.
+        untold: whether the engine waits to be told where it begins.
     """
 
     height: int
     waiting: int
     health: EngineHealth
+    untold: bool = False
 
 
 class Finding(NamedTuple):
@@ -123,6 +127,9 @@ class Patience:
             if not work and not health.catching_up:
                 self._moved = now
             return self._judge_progress(health, work, now)
+        if look.untold:
+            self._moved = self._alive = now
+            return Finding(UNTOLD, False)
         silent = now - self._alive
         trouble = "" if self._heard else STARTING
         if silent > min(self._seconds, _ANSWER_SECONDS):
@@ -171,6 +178,7 @@ class EngineWatch:
         stall_seconds: float,
         stalls: int,
         tidy: Callable[[], None],
+        untold: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare.
@@ -186,6 +194,7 @@ class EngineWatch:
             stall_seconds: see `Patience`.
             stalls: see `Patience`.
             tidy: clears away what the engine leaves behind; called every ten seconds or so, in a thread.
+            untold: tells whether the engine waits to be told where it begins.
             clock: seconds, never going back.
         """
         self._engine = engine
@@ -196,6 +205,7 @@ class EngineWatch:
         self._engines = engines
         self._trusted = trusted
         self._tidy = tidy
+        self._untold = untold
         self._tidied = clock()
         self._clock = clock
         self._patience = Patience(stall_seconds, stalls, clock())
@@ -225,7 +235,8 @@ class EngineWatch:
         """
         await self._tidy_sometimes()
         health = await self._ask()
-        finding = self._patience.judge(Look(self._height(), self._waiting(), health), self._clock())
+        untold = not health.answers and self._untold()
+        finding = self._patience.judge(Look(self._height(), self._waiting(), health, untold), self._clock())
         before = self.health.trouble
         self.health = msgspec.structs.replace(health, trouble=finding.trouble)
         if finding.trouble != before:

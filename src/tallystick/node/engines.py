@@ -180,16 +180,12 @@ def make_watch(parts: EngineParts, engine: Distributed, *, trusted: Callable[[],
         waiting=lambda: engine.waiting,
         validators=parts.validators,
         engines=lambda: {each.node: each.organisation for each in engines(State(parts.store))},
-        trusted=lambda: trusted() and not _waits_to_begin(home),
+        trusted=trusted,
         stall_seconds=home.settings.engine.stall_seconds,
         stalls=read_processes(home.path).stalls,
         tidy=partial(cut_in_passing, home.engine_path),
+        untold=lambda: has_to_begin(home) and read_beginning(home) is None,
     )
-
-
-def _waits_to_begin(home: Home) -> bool:
-    """Tell whether the engine is not even started, as the others have not told where it begins."""
-    return has_to_begin(home) and read_beginning(home) is None
 
 
 def _retention(parts: EngineParts) -> Retention:

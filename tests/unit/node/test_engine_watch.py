@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tallystick.errors import PeerError
-from tallystick.node.engine_watch import STARTING, EngineWatch, Look, Patience
+from tallystick.node.engine_watch import STARTING, UNTOLD, EngineWatch, Look, Patience
 from tallystick.node.processes import EngineStalledError, patience_seconds
 from tallystick.ordering.cometbft.rpc import EnginePeer, EngineStatus
 from tallystick.views import EngineHealth
@@ -63,6 +63,16 @@ def test_too_few_validators_are_waited_for_and_no_restart_helps():
     assert {("waiting for others: 2 of 4 validators reachable, 3 are needed", False)} == set(findings)
     back = judged(patience, 501, 530, look(waiting=3))
     assert {("", False)} == set(back)
+
+
+def test_an_engine_that_is_not_told_where_it_begins_is_waited_for():
+    """It is not even started: this says so, no restart helps, and its time to answer begins once it is told."""
+    patience = Patience(BOUND, 0, 0.0)
+    silent = look(answers=False)
+    assert {(UNTOLD, False)} == set(judged(patience, 0, 500, silent._replace(untold=True)))
+    findings = judged(patience, 501, 531, silent)
+    assert ((STARTING, False), ("the engine does not answer", True)) == (findings[0], findings[-1])
+    assert not findings[-2].restart
 
 
 def test_patience_grows_with_each_validator_that_is_away():
@@ -165,6 +175,19 @@ class Bench:
         for _ in range(seconds):
             self.now += 1
             await self.watch.look()
+
+
+async def test_what_an_engine_waits_for_is_asked_only_while_it_is_silent():
+    """The watch says for what it waits until the engine answers."""
+    asked = []
+    bench = Bench(untold=lambda: asked.append(bench.now) or True)
+    bench.engine.fails = True
+    await bench.pass_time(9)
+    assert (UNTOLD, 9) == (bench.watch.health.trouble, len(asked))
+    bench.engine.fails = False
+    bench.engine.names = {"aa": "city", "bb": "hospital", "dd": "university"}
+    await bench.pass_time(2)
+    assert ("", 9) == (bench.watch.health.trouble, len(asked))
 
 
 async def test_engines_are_known_by_what_the_ledger_says_of_their_node_id():
