@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from bench.figures import resident_mib
@@ -102,7 +103,8 @@ class RunningNode:
         )
         self.keys: OpenKeys = open_keys(self.home, PASSPHRASE)
         self._service = self.keys.signer("service")
-        self._genesis_hash = LedgerStore(self.home.ledger_path, rulebook(), read_only=True).genesis_hash
+        with closing(LedgerStore(self.home.ledger_path, rulebook(), read_only=True)) as store:
+            self._genesis_hash = store.genesis_hash
         self.client = LinkClient(self.home.socket_path)
         self._core = _start("tallystick.node.core_main", self.home)
         self._office: subprocess.Popen[bytes] | None = None

@@ -1,12 +1,12 @@
 """What the operating system is told about the engine before it runs.
 
 The engine is a hundred short tasks that wait for each other, beside processes that compute for milliseconds. Two things
-that no setting of its own changes take most of what it needs:
+that no setting of its own changes:
 
-- It looks at its own state every 0.1 ms, whether anything has happened or not. Its timers may be late by 3 ms: then an
-  idle one takes half.
-- Where it hands a message to the core, a timer of 20 ns spins until a second of its threads gets a processor. With short
-  turns it gets one at once, and gives it back soon; on a machine where all processors are busy, blocks take half as long.
+- It looks every 25 ms whether there is something to gossip, three times for each of its peers. Timers that may be late by
+  3 ms fall together: then an idle one takes a third less.
+- A message passes through several of its threads, and each waits for a processor. With short turns they get one at once,
+  and give it back soon: on a machine where all processors are busy, blocks take up to a third less time.
 
 Either is a wish: where the system does not know it, the engine runs as it would have.
 """
