@@ -7,6 +7,7 @@ Tiles are derived from the ledger and written behind it: a disk that refuses the
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 import structlog
@@ -15,9 +16,10 @@ from tallystick.errors import StorageError
 from tallystick.node.core_copy import Copy, Signed, Tell
 
 log = structlog.get_logger("core")
-# At least so long between two checkpoints. Those of several who order are compared and kept by all of them.
+# At least so long between two checkpoints, and longer in a large zone: each is compared, kept and cosigned by every member.
 ALONE_SECONDS = 0.25
 TOGETHER_SECONDS = 0.5
+SECONDS_A_MEMBER = 0.04
 
 
 class Publishing:
@@ -41,6 +43,7 @@ class Publishing:
         # Size of the checkpoint in `log/`; written again at each start.
         self._written = -1
         self._grown = asyncio.Event()
+        self._signed_at = -math.inf
 
     def grew(self, leaves: Sequence[bytes]) -> None:
         """Take the leaves of a block that is on disk."""
@@ -62,7 +65,8 @@ class Publishing:
             try:
                 await asyncio.to_thread(self._write_tiles, leaves, last.size if last else 0)
                 published = self._published[0] if self._published else 0
-                if sealed is not None and published < sealed.size and self._ordered_at(sealed.size):
+                new = sealed is not None and published < sealed.size and self._ordered_at(sealed.size)
+                if sealed is not None and new and self._is_time():
                     # Who was away may come upon an empty block first; a checkpoint is of the first block of its size.
                     first = self._store.block_of_size(sealed.size) or sealed
                     note = self._signed.witness.publish(first.size, first.history_root, first.height)
@@ -74,6 +78,16 @@ class Publishing:
                 self._grown.set()
                 await asyncio.sleep(1)
             await asyncio.sleep(ALONE_SECONDS if self._copy.part == "orderer" else TOGETHER_SECONDS)
+
+    def _is_time(self) -> bool:
+        """Tell whether another checkpoint may be signed now; else this is asked again when it may."""
+        loop = asyncio.get_running_loop()
+        wait_s = self._signed_at + SECONDS_A_MEMBER * len(self._signed.trust.derived.latest.members) - loop.time()
+        if wait_s > 0:
+            loop.call_later(wait_s, self._grown.set)
+            return False
+        self._signed_at = loop.time()
+        return True
 
     def _ordered_at(self, size: int) -> bool:
         """Tell whether this node orders, and did at a size of the history: a seat counts from the next size on."""

@@ -7,11 +7,15 @@ connection, and then both have the proof.
 
 A round is due when there is something new, again and again while the latest checkpoint has too few witnesses, and every
 few seconds anyway. The more members, the longer the least time between two rounds.
+
+One checkpoint comes from each of those who order, again and again: it goes to the core once. Where a receipt needs no
+witness, since enough of them order, a few cosignatures of each are collected and not those of all members.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -27,6 +31,7 @@ from tallystick.node.peers.directory import Directory
 from tallystick.node.peers.heads import latest_checkpoint_size, read_head, recent_forks
 from tallystick.node.peers.messages import MAX_WAIT_SECONDS, Countersigned, Head, SignedBlock, Witnessed
 from tallystick.node.peers.ports import CoreLink
+from tallystick.proofs.trust import default_needed
 from tallystick.store import LedgerStore
 
 log = structlog.get_logger("gossip")
@@ -37,6 +42,8 @@ AT_A_TIME = 8
 # heard of, so that these spread in a few rounds nevertheless; meeting everybody would cost the square of the members.
 PARTNERS = 8
 _MOST_AHEAD = 16
+# Cosignatures that are kept of one checkpoint where no receipt needs any: all members' would cost the square of them.
+_ENOUGH_COSIGNATURES = 4
 
 
 _T = TypeVar("_T")
@@ -266,8 +273,9 @@ class Gossip:
             return False
 
     def _knows(self, size: int, note: str) -> bool:
-        rows = self._store.query("SELECT note FROM checkpoints WHERE size = ?", (size,))
-        if not rows or rows[0][0] != note:
+        """Tell whether a checkpoint says what one that is kept does, whoever of those who order signed it."""
+        rows = self._store.query("SELECT root FROM checkpoints WHERE size = ?", (size,))
+        if not rows or base64.b64encode(rows[0][0]).decode() != _root_of(note):
             return False
         mine = self._home.settings.node.organisation
         return self._orders or any(name == mine for name, _, _ in self._store.cosignatures(size))
@@ -282,12 +290,15 @@ class Gossip:
     async def _take_cosignature(self, item: Witnessed) -> None:
         if item.organisation == self._home.settings.node.organisation:
             return
-        known = self._store.query(
-            "SELECT 1 FROM cosignatures c JOIN checkpoints p ON p.size = c.size "
-            "WHERE c.size = ? AND c.organisation = ? AND p.root = ?",
-            (item.size, item.organisation, bytes.fromhex(item.root) if _is_hex(item.root) else b""),
+        if not _is_hex(item.root) or not _is_hex(item.signature):
+            return
+        rows = self._store.query(
+            "SELECT c.organisation FROM cosignatures c JOIN checkpoints p ON p.size = c.size "
+            "WHERE c.size = ? AND p.root = ?",
+            (item.size, bytes.fromhex(item.root)),
         )
-        if known or not _is_hex(item.root) or not _is_hex(item.signature):
+        known = {name for (name,) in rows}
+        if item.organisation in known or (len(known) >= _ENOUGH_COSIGNATURES and not self._needs_witnesses()):
             return
         fields: dict[str, Any] = {
             "organisation": item.organisation,
@@ -298,6 +309,10 @@ class Gossip:
             await self._core.ask("cosignature", [item.size, bytes.fromhex(item.root), fields])
         except NodeError as error:
             log.warning("cosignature_refused", witness=item.organisation, size=item.size, why=error.message)
+
+    def _needs_witnesses(self) -> bool:
+        orderers = len(self._directory.orderers)
+        return default_needed(len(self._directory.peers()) - orderers, orderers) > 0
 
     async def take_trust(self, items: Iterable[Countersigned]) -> int:
         """Hand signatures under versions of the trust file to the core; return how many were new and good."""
@@ -332,6 +347,12 @@ def _size_of(note: str) -> int:
     lines = note.split("\n", 2)
     size = lines[1] if len(lines) > 2 else ""
     return int(size) if size.isascii() and size.isdigit() and len(size) < 17 else 0
+
+
+def _root_of(note: str) -> str:
+    """Return the root that a checkpoint claims, as it is written there; empty where it claims none."""
+    lines = note.split("\n", 3)
+    return lines[2] if len(lines) > 3 else ""
 
 
 def _is_hex(text: str) -> bool:
