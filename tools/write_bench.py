@@ -80,7 +80,15 @@ def table(figures: dict[str, dict[str, Any]], machine: str) -> str:
         goal = f"{bound} {figure['goal']:g}" if bound == "less than" else f"{figure['goal']:g} {bound}"
         missed = "" if figure["met"] else " (**missed**)"
         lines.append(f"| {label} | {_number(figure['value'])} {figure['unit']} | {share} | {goal}{missed} |")
-    return "\n".join([*lines, "", f"V is the rate at which one core verifies Ed25519 signatures. Machine: {machine}."])
+    below = f"V is the rate at which one core verifies Ed25519 signatures{_range(figures)}. Machine: {machine}."
+    return "\n".join([*lines, "", below])
+
+
+def _range(figures: dict[str, dict[str, Any]]) -> str:
+    """Return what V was in a run: it tells how fast the machine was while absolute figures were taken."""
+    found = [figure["ceiling"] for figure in figures.values() if figure.get("ceiling_name") == "V"]
+    found += [figure["v"] for figure in figures.values() if "v" in figure]
+    return f", here {min(found):,.0f} to {max(found):,.0f} a second" if found else ""
 
 
 def _number(value: float) -> str:
