@@ -77,7 +77,7 @@ class Publishing:
                 log.error("publishing_failed", message=error.message, remedy=error.remedy)
                 self._grown.set()
                 await asyncio.sleep(1)
-            await asyncio.sleep(ALONE_SECONDS if self._copy.part == "orderer" else TOGETHER_SECONDS)
+            await asyncio.sleep(TOGETHER_SECONDS if self._copy.part == "validator" else ALONE_SECONDS)
 
     def _is_time(self) -> bool:
         """Tell whether another checkpoint may be signed now; else this is asked again when it may."""
