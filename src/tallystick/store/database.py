@@ -160,25 +160,13 @@ class LedgerStore(History, Records, Signed):
             StorageError: nothing was written (a full disk, a failing write), or it is not certain that it was.
         """
         block = result.block
-        sequence = self._last_transaction
-        event = self._last_event
-        transactions: list[tuple[Any, ...]] = []
-        operations: list[tuple[int, int, str, int]] = []
-        for position, (raw, done) in enumerate(zip(block.transactions, result.results, strict=True)):
-            sequence += 1
-            known = done.transaction
-            identifier = known.id if known is not None else sha256(raw)
-            organisation = known.payload.organisation if known is not None else ""
-            first = done.first_leaf if done.refused is None else None
-            transactions.append((sequence, block.height, identifier, organisation, first, position))
-            if known is not None and done.refused is None:
-                for index, outcome in enumerate(done.outcomes):
-                    kind = operation_type(known.operations[index])
-                    operations.append((done.first_leaf + index, sequence, kind, outcome.code))
-        events = []
-        for emitted in result.events:
-            event += 1
-            events.append((event, emitted.leaf, encode_own(emitted.event).decode()))
+        transactions, operations = self._rows(result)
+        sequence = self._last_transaction + len(transactions)
+        event = self._last_event + len(result.events)
+        events = [
+            (number, emitted.leaf, encode_own(emitted.event).decode())
+            for number, emitted in enumerate(result.events, self._last_event + 1)
+        ]
         upserts = [(c, k, v.decode()) for c, k, v in result.writes if v is not None]
         removals = [(c, k) for c, k, v in result.writes if v is None]
         try:
@@ -212,6 +200,25 @@ class LedgerStore(History, Records, Signed):
         self._last_event = event
         for collection, key, _ in result.writes:
             self._cache.pop((collection, key), None)
+
+    def _rows(self, result: BlockResult) -> tuple[list[tuple[Any, ...]], list[tuple[int, int, str, int]]]:
+        """Return the rows of `transactions` and `operations` of a block."""
+        block = result.block
+        sequence = self._last_transaction
+        transactions: list[tuple[Any, ...]] = []
+        operations: list[tuple[int, int, str, int]] = []
+        for position, (raw, done) in enumerate(zip(block.transactions, result.results, strict=True)):
+            sequence += 1
+            known = done.transaction
+            identifier = known.id if known is not None else sha256(raw)
+            organisation = known.payload.organisation if known is not None else ""
+            first = done.first_leaf if done.refused is None else None
+            transactions.append((sequence, block.height, identifier, organisation, first, position))
+            if known is not None and done.refused is None:
+                for index, outcome in enumerate(done.outcomes):
+                    kind = operation_type(known.operations[index])
+                    operations.append((done.first_leaf + index, sequence, kind, outcome.code))
+        return transactions, operations
 
     def _was_kept(self, height: int, header: bytes) -> bool:
         """Tell whether a block is on disk for certain although its commit was answered by an error.

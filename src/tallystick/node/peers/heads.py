@@ -24,7 +24,7 @@ from tallystick.store import LedgerStore
 RECENT_CHECKPOINTS = 4
 RECENT_VERSIONS = 4
 _MOST_SIGNATURES = 2_000
-_RECENT_ANSWERS = 4
+_RECENT_ANSWERS, _SHARED_BYTES = 4, 1 << 20
 
 
 def read_head(store: LedgerStore, home: Home) -> Head:
@@ -107,7 +107,8 @@ class BlockReader:
             if known is not None:
                 return known
             found = await asyncio.to_thread(self._read, start, limit, needed)
-            if found:
+            # What somebody catches up with is long, and nobody else's.
+            if 0 < len(found) <= _SHARED_BYTES:
                 self._recent[start, limit] = found
                 while len(self._recent) > _RECENT_ANSWERS:
                     del self._recent[next(iter(self._recent))]
