@@ -139,6 +139,8 @@ def test_validator_without_its_engine_s_blocks_comes_back(zone: Zone) -> None:
     height = zone.record(node)
     wait_for_same(zone.nodes, height)
     wait_for(lambda: (signed_height(node.home.keys_path) or 0) >= height, f"{HURT} to vote again")
+    # The node looks at its engine every second or so.
+    wait_for(lambda: first_of(node) > 0, f"{HURT} to see its engine")
     assert 1 < first_of(node)
     assert key == read_engine_keys(node.home.keys_path)
 
@@ -171,6 +173,8 @@ def test_validator_that_was_away_for_too_long_follows_first(zone: Zone) -> None:
     wait_for(lambda: "engine_begins_in_the_middle" in node.log()[before:], f"{HURT} to begin", 150)
     assert "ledger_is_older_than_the_engines_blocks" in node.log()[before:]
     wait_for_part(node, "validator")
+    # The node looks at its engine every second or so.
+    wait_for(lambda: first_of(node) > 0, f"{HURT} to see its engine")
     assert 1 < first_of(node)
 
 
