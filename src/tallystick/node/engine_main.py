@@ -20,7 +20,7 @@ from tallystick.node.engine_beginning import clear_blocks, has_to_begin, read_be
 from tallystick.node.engine_home import prepare_engine
 from tallystick.node.homes import Home
 from tallystick.node.logs import set_up_logs
-from tallystick.node.scheduling import run_in_short_turns
+from tallystick.node.scheduling import run_in_short_turns, run_on_one_processor
 
 _CORE_SECONDS = 120.0
 _LOOK_SECONDS = 0.1
@@ -70,6 +70,7 @@ def main() -> int:
         for name in _PROXIES:
             # What it asks when it begins, it asks this node.
             os.environ.pop(name, None)
+        run_on_one_processor()
         run_in_short_turns()
         os.execv(program, [str(program), *arguments])  # noqa: S606 - a fixed program, no shell
     except (NodeError, OSError) as error:

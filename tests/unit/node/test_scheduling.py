@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 
-from tallystick.node.scheduling import SLICE_NS, TIMER_SLACK_NS
+import pytest
+
+from tallystick.node.scheduling import PROCESSORS_VARIABLE, SLICE_NS, TIMER_SLACK_NS
 
 BECOME = """
 import os, sys
-from tallystick.node.scheduling import run_in_short_turns
+from tallystick.node.scheduling import run_in_short_turns, run_on_one_processor
+run_on_one_processor()
 run_in_short_turns()
 os.execv("/bin/cat", ["cat", *sys.argv[1:]])
 """
@@ -35,3 +38,14 @@ def test_turns_are_short():
             line.replace(" ", "").split(":", 1) for line in become("/proc/self/sched").splitlines() if " : " in line
         )
         assert SLICE_NS == int(told.get("se.slice", SLICE_NS))
+
+
+@pytest.mark.parametrize(("said", "found"), [(None, "1"), ("3", "3")])
+def test_engine_uses_one_processor_unless_its_user_says_otherwise(monkeypatch, said, found):
+    """The program that the process becomes finds in its environment how many it may use."""
+    if said is None:
+        monkeypatch.delenv(PROCESSORS_VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(PROCESSORS_VARIABLE, said)
+
+    assert f"{PROCESSORS_VARIABLE}={found}" in become("/proc/self/environ").split("\0")
