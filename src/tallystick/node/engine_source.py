@@ -1,8 +1,8 @@
-"""The engine's source as it is compiled: the pinned module, with two of its constants put right.
+"""The engine's source as it is compiled: the pinned module, with two of its constants put right and one program more.
 
-Both cost processor time and change nothing that engines say to each other or keep, so that a corrected engine and an
-uncorrected one work together. Why they are worth it is told in docs/adr/0012. What the program calls itself names
-the corrections.
+Both constants cost processor time and change nothing that engines say to each other or keep, so that a corrected engine
+and an uncorrected one work together. Why they are worth it is told in docs/adr/0012. The program checks signatures, with
+the library with which engines check votes (docs/adr/0013). What the engine calls itself names what was done to its source.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tallystick import ordering
 from tallystick.errors import IntegrityError
 
-CORRECTIONS = "tallystick.1"
-"""Number of the set of corrections below; another set is another program."""
+CORRECTIONS = "tallystick.2"
+"""Number of what is done to the source; whatever changes in it is another engine."""
+VERIFIER = "verifier_main"
+"""Name of the program that checks signatures."""
+VERIFIER_SOURCE = Path(ordering.__file__).with_name(f"{VERIFIER}.go")
+"""Its source, in Go; lies beside that of the slower one, in Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ _CORRECTIONS = (
 
 
 def write_corrected(module: Path, target: Path) -> None:
-    """Copy a module's source, and put it right.
+    """Copy a module's source, put it right, and add the program that checks signatures.
 
     Args:
         module: its root; whose checksum was found good.
@@ -73,3 +78,6 @@ def write_corrected(module: Path, target: Path) -> None:
                 remedy="Use a release of Tallystick that fits the engine's version, and report this.",
             )
         path.write_text(text.replace(correction.found, correction.made))
+    command = target / "cmd" / VERIFIER
+    command.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(VERIFIER_SOURCE, command / "main.go")

@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.errors import IntegrityError, NodeError, PeerError, StorageError
 from tallystick.node import engine
-from tallystick.node.engine import ENGINE_BUILD, ENGINE_SUM, Compiler, find_engine, install_engine
+from tallystick.node.engine import ENGINE_BUILD, ENGINE_SUM, Compiler, find_engine, find_verifier, install_engine
 from tallystick.node.engine_source import write_corrected
 from tests.integration.cometbft.network import engine as real_engine
 
@@ -21,10 +21,14 @@ case "$1 $2" in
 "build -trimpath") sleep 0.3; {build} ;;
 esac
 """
-# The program goes where `-o` says; the compiler runs in the folder of the corrected source.
+# The programs go into the folder that `-o` names; the compiler runs in the folder of the corrected source.
 BUILDS = """while [ "$1" != -o ]; do shift; done
-test -f ./consensus/reactor.go && printf "#!/bin/sh\\necho {said}\\n" > "$2" && chmod 755 "$2\""""
-BUILDS_IT = BUILDS.format(said="0.38.26+tallystick.1")
+test -f ./consensus/reactor.go && test -f ./cmd/verifier_main/main.go || exit 1
+printf "#!/bin/sh\\necho {said}\\n" > "$2/cometbft"
+printf "#!/bin/sh\\ncat > /dev/null\\nprintf '{answers}'\\n" > "$2/verifier_main"
+chmod 755 "$2/cometbft" "$2/verifier_main\""""
+SAYS, ANSWERS = "0.38.26+tallystick.2", r"\\\\001\\\\000"
+BUILDS_IT = BUILDS.format(said=SAYS, answers=ANSWERS)
 SOURCE = {
     "abci/client/socket_client.go": 'x := timer.NewThrottleTimer("socketClient", flushThrottleMS),\n',
     "consensus/reactor.go": "t := time.NewTicker(100 * time.Microsecond)\n",
@@ -65,7 +69,7 @@ def machine(tmp_path, monkeypatch):
 def test_real_engine_is_the_pinned_one():
     """The engine that this user's tests run was built from the pinned version, says that it was corrected, and runs."""
     said = subprocess.run([str(real_engine()), "version"], capture_output=True, text=True, check=True).stdout
-    assert ENGINE_BUILD == f"v{said.strip()}" == "v0.38.26+tallystick.1"
+    assert ENGINE_BUILD == f"v{said.strip()}" == f"v{SAYS}"
 
 
 def test_built_once_and_found_again(machine, tmp_path):
@@ -75,11 +79,12 @@ def test_built_once_and_found_again(machine, tmp_path):
     told = []
     path = install_engine(told.append)
     assert tmp_path / "cache/tallystick/engine" / ENGINE_BUILD / "cometbft" == path == find_engine()
-    assert {"cometbft", "install.lock"} == {item.name for item in path.parent.iterdir()}
+    assert {"cometbft", "verifier_main", "install.lock"} == {item.name for item in path.parent.iterdir()}
+    assert path.with_name("verifier_main") == find_verifier()
     assert path == install_engine(told.append)
     assert 2 == len(log.read_text().splitlines())
     assert "build -trimpath -buildvcs=false -ldflags -s -w -X " in log.read_text()
-    assert log.read_text().endswith(" ./cmd/cometbft\n")
+    assert log.read_text().endswith("/ ./cmd/cometbft ./cmd/verifier_main\n")
     assert 2 == len(told)
 
 
@@ -112,8 +117,9 @@ def test_other_sources_are_refused(machine):
         ({"download": "exit 1", "Error": "dial tcp: no such host"}, PeerError, "no such host"),
         ({"build": "echo 'write: no space left on device' >&2; exit 1"}, StorageError, "the disk is full"),
         ({"build": "echo 'one'; echo 'it broke' >&2; exit 1"}, PeerError, "compiling the engine failed: it broke"),
-        ({"build": BUILDS.format(said="1.0.1")}, IntegrityError, "calls itself 1.0.1"),
-        ({"build": BUILDS.format(said="0.38.26")}, IntegrityError, "calls itself 0.38.26"),
+        ({"build": BUILDS.format(said="1.0.1", answers=ANSWERS)}, IntegrityError, "calls itself 1.0.1"),
+        ({"build": BUILDS.format(said="0.38.26", answers=ANSWERS)}, IntegrityError, "calls itself 0.38.26"),
+        ({"build": BUILDS.format(said=SAYS, answers=r"\\\\001\\\\001")}, IntegrityError, "does not work here"),
     ],
 )
 def test_failures_say_what_to_do(machine, told, kind, message):
@@ -122,7 +128,7 @@ def test_failures_say_what_to_do(machine, told, kind, message):
     with pytest.raises(kind, match=message) as caught:
         install_engine(lambda _: None)
     assert caught.value.remedy
-    assert find_engine() is None
+    assert (None, None) == (find_engine(), find_verifier())
 
 
 def test_two_constants_of_the_source_are_put_right(tmp_path):
