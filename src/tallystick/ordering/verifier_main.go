@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519/extra/cache"
@@ -31,6 +32,8 @@ const (
 var strict = &ed25519.Options{Verify: &ed25519.VerifyOptions{CofactorlessVerify: true}}
 
 func main() {
+	// One thing at a time is asked; further threads would only look for something to do.
+	runtime.GOMAXPROCS(1)
 	if serve(bufio.NewReaderSize(os.Stdin, readBytes), os.Stdout) != nil {
 		os.Exit(1)
 	}

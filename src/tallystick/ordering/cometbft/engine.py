@@ -51,9 +51,9 @@ from tallystick.ordering.verifier import SignatureVerifier
 log = structlog.get_logger("engine")
 # How many bundles are on their way to the engine at a time.
 IN_FLIGHT = 4
-# Between two bundles: what comes meanwhile travels together. Behind one that others' engines do not feel by the piece
-# any more, the next may come soon.
-GATHER_SECONDS = 0.05
+# Between two bundles: what comes meanwhile travels together, and what comes after a pause goes at once. Behind one that
+# others' engines do not feel by the piece any more, the next may come soon.
+GATHER_SECONDS = 0.1
 SOON_SECONDS = 0.005
 LARGE_BUNDLE = 50
 RETRY_SECONDS = 0.2

@@ -156,6 +156,9 @@ class AbciServer:
         return connection
 
 
+_FLUSHED = abci.Response(flush=abci.ResponseFlush())
+
+
 class _Connection(asyncio.Protocol):
     """One of the engine's connections."""
 
@@ -222,6 +225,10 @@ class _Connection(asyncio.Protocol):
             self._arrived.clear()
             while self._waiting and self._transport is not None:
                 answers = await self._take()
+                # The engine asks for a flush behind nearly all that it asks; each write of its own would wake it once more.
+                while self._waiting and self._waiting[0].WhichOneof("value") == "flush":
+                    self._waiting.popleft()
+                    answers.append(_FLUSHED)
                 if self._transport is not None:
                     self._transport.write(b"".join([frame(answer) for answer in answers]))
                 if self._paused and len(self._waiting) < MAX_WAITING // 2 and self._transport is not None:
@@ -245,7 +252,7 @@ class _Connection(asyncio.Protocol):
 
     async def _one(self, kind: str | None, request: abci.Request) -> abci.Response:
         if kind == "flush":
-            return abci.Response(flush=abci.ResponseFlush())
+            return _FLUSHED
         if kind == "echo":
             return abci.Response(echo=abci.ResponseEcho(message=request.echo.message))
         if kind is None:
