@@ -35,8 +35,9 @@ def ensure_engine(screen: Screen) -> None:
 def install(as_json: JsonOption = False) -> None:
     """Build the engine from its published source.
 
-    It is one pinned version of CometBFT, verified, two of its constants put right, and kept for this user. That takes a
-    minute or two the first time. A Go compiler is used if there is one, and fetched for this alone if not.
+    It is one pinned version of CometBFT, verified, two of its constants put right, and kept for this user; with it comes
+    a program that checks signatures faster. That takes a minute or two the first time. A Go compiler is used if there is
+    one, and fetched for this alone if not.
     """
     from tallystick.node.engine import ENGINE_BUILD, find_engine, install_engine
 
