@@ -34,7 +34,7 @@ class Sizes:
         self.singles = 20_000 // scale
         self.batched = 60_000 // scale
         self.offered_seconds = 3 if short else 15
-        self.offered_rounds = 1 if short else 2
+        self.offered_rounds = 1 if short else 3
         self.idle_seconds = 3 if short else 20
         self.rounds = 1 if short else 3
 

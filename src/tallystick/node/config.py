@@ -39,7 +39,7 @@ class EngineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     listen: str = ""
     peers: list[str] = []
-    commit_ms: int = 100
+    commit_ms: int = 50
     retain_blocks: int = 0
     retain_days: int = 7
     stall_seconds: int = 30
