@@ -5,8 +5,8 @@ How it is kept, none of which affects a root or a proof:
 - The upper part of the tree is a list in heap order: node 1 is the root, 2h and 2h + 1 are the halves of h.
 - What is below some depth is a bucket: the packed entries (place and leaf hash) with one prefix. A change computes its
   bucket anew, and the nodes above once for all changes together.
-- The number of buckets is a power of two that follows the size. When it doubles, each `apply` splits a few, so that no
-  block waits for all.
+- The number of buckets is a power of two that follows the size. When it doubles, each `apply` splits about as many as it
+  has changed or added entries, so that no block waits for all.
 """
 
 from __future__ import annotations
@@ -213,12 +213,14 @@ class StateTree:
         buckets = self._buckets
         for node, entries in update.buckets.items():
             buckets.put(node, entries)
+        added = update.size - self._size
         self._size = update.size
         self._version += 1
         self._recent = update.buckets
         self._watch_limit()
         if self._growing or self._too_few(self._size, self._bits):
-            self._grow(_SPLITS_AT_LEAST + len(update.buckets))
+            # Few buckets may take many entries: then their number must not lag behind.
+            self._grow(_SPLITS_AT_LEAST + max(len(update.buckets), added))
 
     def proof(self, place: bytes, value_hash_of: Callable[[bytes], bytes]) -> StateProof:
         """Return what proves that a record is at a place, or that none is.
