@@ -145,6 +145,16 @@ def test_many_changes_at_once_equal_a_built_tree() -> None:
     assert (EMPTY, 0) == (tree.root, len(tree))
 
 
+def test_buckets_of_a_young_tree_follow_many_changes_at_once() -> None:
+    """Behind thousands of records in one block a bucket holds few of them: the next change hashes no more than these."""
+    tree = StateTree()
+    for block in range(3):
+        tree.apply(tree.preview(dict(map(_entry, range(block * 4_000, block * 4_000 + 4_000)))))
+        update = tree.preview(dict([_entry(1_000_000 + block)]))
+        assert all(len(entries) <= 24 * 64 for entries in update.buckets.values())
+    assert StateTree.build(map(_entry, range(12_000))).root == tree.root
+
+
 def test_a_limit_of_memory_changes_no_root() -> None:
     """With room for a fraction of its buckets, a tree reads back what it needs and computes the same roots."""
     disk = _Disk()
