@@ -20,19 +20,9 @@ from tallystick.node.engine import find_verifier
 from tallystick.node.engine_source import VERIFIER_SOURCE
 from tallystick.ordering.verifier import encode_batch
 from tests.support.components import require
+from tests.support.edwards import IDENTITY, ORDER, PRIME, SMALL_ORDER
 
-ORDER = 2**252 + 27742317777372353535851937790883648493
-PRIME = 2**255 - 19
-IDENTITY = (1).to_bytes(32, "little")
-EIGHTH = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
-# The points of order 1, 2, 4 and 8; then encodings of them that are not canonical, and of other low numbers.
-SMALL_ORDER = [
-    IDENTITY,
-    (PRIME - 1).to_bytes(32, "little"),
-    (0).to_bytes(32, "little"),
-    EIGHTH,
-    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
-]
+# Those points in their canonical encoding and in others; then encodings of other low numbers that are not canonical.
 ENCODINGS = SMALL_ORDER + [y.to_bytes(32, "little") for y in range(PRIME, 2**255)]
 ENCODINGS += [point[:31] + bytes((point[31] | 0x80,)) for point in ENCODINGS]
 SIGNERS = [ED25519.from_private(bytes((number,)) * 32) for number in range(3)]

@@ -13,23 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nacl import bindings
 
 from tallystick.keys import ED25519, EDDSA, SUITES, Ed25519Signer, SignatureSuite, Signer, verify
+from tests.support.edwards import IDENTITY, ORDER, PRIME, SMALL_ORDER
 
 CASES = json.loads((Path(__file__).parents[2] / "vectors" / "keys" / "rfc8032.json").read_text())["cases"]
-ORDER = 2**252 + 27742317777372353535851937790883648493
-PRIME = 2**255 - 19
-IDENTITY = (1).to_bytes(32, "little")
 BASE = bytes.fromhex("58" + "66" * 31)
 # Points of order 1, 2, 4 and 8, and other encodings of them; each also with the sign bit set.
-SMALL_ORDER = [
-    (0).to_bytes(32, "little"),
-    IDENTITY,
-    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
-    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
-    (PRIME - 1).to_bytes(32, "little"),
-    PRIME.to_bytes(32, "little"),
-    (PRIME + 1).to_bytes(32, "little"),
-]
-SMALL_ORDER += [point[:31] + bytes([point[31] | 0x80]) for point in SMALL_ORDER]
+ODD = [*SMALL_ORDER, PRIME.to_bytes(32, "little"), (PRIME + 1).to_bytes(32, "little")]
+ODD += [point[:31] + bytes([point[31] | 0x80]) for point in ODD]
 SIGNER = ED25519.from_private(bytes(range(32)))
 MESSAGE = b"message"
 SIGNATURE = SIGNER.sign(MESSAGE)
@@ -120,7 +110,7 @@ def test_s_of_the_group_order_or_more_is_refused() -> None:
             assert not ED25519.verify(SIGNER.public_key, MESSAGE, r + (s + multiple * ORDER).to_bytes(32, "little"))
 
 
-@pytest.mark.parametrize("key", SMALL_ORDER, ids=bytes.hex)
+@pytest.mark.parametrize("key", ODD, ids=bytes.hex)
 def test_keys_of_small_order_are_refused(key: bytes) -> None:
     """A key of small order, for which anyone can sign anything, verifies nothing."""
     forged = BASE + (1).to_bytes(32, "little")

@@ -30,6 +30,7 @@ MAX_BATCH = 1_024
 # Above this many waiting requests of one connection, nothing more is read from it until half of them are answered.
 MAX_WAITING = 4_096
 _LENGTH_BYTES = 5
+_FLUSHED = abci.Response(flush=abci.ResponseFlush())
 
 
 class Application(Protocol):
@@ -154,9 +155,6 @@ class AbciServer:
     def _connect(self) -> _Connection:
         connection = _Connection(self._application, self._connections)
         return connection
-
-
-_FLUSHED = abci.Response(flush=abci.ResponseFlush())
 
 
 class _Connection(asyncio.Protocol):
