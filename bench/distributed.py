@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.figures import AT_LEAST, LESS_THAN, figure, percentile, report, verifies_per_second
 from bench.kvstore import TRANSACTION_BYTES, measure_kvstore
-from bench.zones import RunningZone, operation
+from bench.zones import Author, RunningZone, operation
 from tallystick.codec import encode_json
 
 BATCH = 500
@@ -87,24 +88,28 @@ async def throughput(zone: RunningZone, transactions: int, operations: int) -> t
 async def offered(zone: RunningZone, rate: float, seconds: float) -> list[float]:
     """Offer single operations at a rate; return how long each took until it was on disk where it was handed in, ms.
 
-    One that a node cannot take is sent again, and its time goes on.
+    What an author has to send at a time is one request, and its time ends with the last of it. One that a node cannot
+    take is sent again, and its time goes on.
     """
     given = await zone.sign(int(rate * seconds), 1)
     times: list[float] = []
 
-    async def one(author: int, transaction: bytes) -> None:
+    async def send(author: Author, transactions: Sequence[bytes]) -> None:
         started = time.perf_counter()
-        await zone.authors[author].submit_until_recorded(transaction)
-        times.append((time.perf_counter() - started) * 1000)
+        await author.submit_until_recorded(transactions)
+        times.extend([(time.perf_counter() - started) * 1000] * len(transactions))
 
-    queue = [
-        (number % len(given), raw) for number, raw in enumerate(raw for row in zip(*given, strict=True) for raw in row)
-    ]
+    queue = [(author, raw) for row in zip(*given, strict=True) for author, raw in zip(zone.authors, row, strict=True)]
     began = time.perf_counter()
     tasks: list[asyncio.Task[None]] = []
-    while len(tasks) < len(queue):
+    sent = 0
+    while sent < len(queue):
         due = min(len(queue), int((time.perf_counter() - began) * rate) + 1)
-        tasks += [asyncio.create_task(one(*queue[at])) for at in range(len(tasks), due)]
+        for author in zone.authors:
+            of_author = [raw for each, raw in queue[sent:due] if each is author]
+            if of_author:
+                tasks.append(asyncio.create_task(send(author, of_author)))
+        sent = due
         await asyncio.sleep(_TICK_SECONDS)
     await asyncio.gather(*tasks)
     return times

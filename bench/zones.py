@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bench.figures import bytes_on_disk
 from bench.nodes import sign_transactions
-from tallystick.errors import PeerError, RejectedError
+from tallystick.errors import NodeError, PeerError, RejectedError
 from tallystick.machine import Parameters
 from tallystick.machine.rejections import REPEATED
 from tallystick.modules import rulebook
@@ -93,26 +93,32 @@ class Author:
             assert isinstance(done, Submitted), done
             assert all(outcome.code == 0 for outcome in done.outcomes)
 
-    async def submit_until_recorded(self, transaction: bytes) -> None:
-        """Submit one transaction as a client does: the same bytes again where its node cannot take them now."""
-        tries = 0
-        while True:
+    async def submit_until_recorded(self, transactions: Sequence[bytes]) -> None:
+        """Submit transactions as a client does: the same bytes again where its node cannot take them now."""
+        left = list(transactions)
+        for tries in range(_MOST_TRIES):
             try:
-                (done,) = await self.client.submit((transaction,))
+                found = await self.client.submit(left)
             except PeerError as error:
-                done = error
-            if isinstance(done, Submitted):
-                assert all(outcome.code == 0 for outcome in done.outcomes)
+                found = [error] * len(left)
+            left = [raw for raw, done in zip(left, found, strict=True) if not self._is_recorded(done, again=tries > 0)]
+            if not left:
                 return
-            if isinstance(done, RejectedError):
-                # What the node that went away had recorded.
-                assert done.name == REPEATED.name, done
-                assert tries, "a transaction of this bench was recorded before it was sent"
-                return
-            tries += 1
-            assert tries < _MOST_TRIES, done
-            self.sent_again += 1
+            self.sent_again += len(left)
             await asyncio.sleep(_AGAIN_SECONDS)
+        raise AssertionError(f"{self.organisation}'s node takes nothing")
+
+    @staticmethod
+    def _is_recorded(done: Submitted | RejectedError | NodeError, *, again: bool) -> bool:
+        if isinstance(done, Submitted):
+            assert all(outcome.code == 0 for outcome in done.outcomes)
+            return True
+        if isinstance(done, RejectedError):
+            # What the node that went away had recorded.
+            assert done.name == REPEATED.name, done
+            assert again, "a transaction of this bench was recorded before it was sent"
+            return True
+        return False
 
     async def submit_all(self, transactions: Sequence[bytes], *, request: int, in_flight: int) -> None:
         """Submit in requests of some transactions, with so many transactions in flight."""

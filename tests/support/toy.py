@@ -99,6 +99,8 @@ def _replace(state: State, ctx: Context, message: ReplaceNote) -> list[Event]:
 class Keys:
     """Answers who holds a key from the records."""
 
+    collections = frozenset({HOLDERS.name})
+
     def find_rights(self, state: State, key: str) -> Rights | None:
         """Return the rights of a key, or None."""
         holder = state.find(HOLDERS, key)

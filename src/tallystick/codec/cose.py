@@ -13,6 +13,7 @@ The frame is read by hand: it has five fields of known shape, and a general deco
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from tallystick.codec.canonical import MalformedError
@@ -32,6 +33,8 @@ class Sign1(NamedTuple):
     signature: bytes
 
 
+# Lengths come again and again.
+@lru_cache(maxsize=1_024)
 def head(major: int, value: int) -> bytes:
     """Return the shortest CBOR head of a major type (0 to 7) with an unsigned argument below 2^64."""
     if value < 24:
@@ -53,6 +56,7 @@ def protected_header(key: bytes, content_type: str = CONTENT_TYPE) -> bytes:
 
 
 _PROTECTED_PREFIX = protected_header(b"")
+_SIGNATURE_HEAD = head(2, SIGNATURE_BYTES)
 
 
 def read_head(data: bytes, offset: int, major: int) -> tuple[int, int]:
@@ -123,16 +127,18 @@ def decode_sign1(data: bytes, offset: int = 0, content_type_prefix: bytes = _PRO
     """
     if data[offset : offset + 1] != b"\x84":
         raise MalformedError("not a COSE_Sign1")
-    protected, offset = read_bytes(data, offset + 1)
-    if len(protected) != len(content_type_prefix) + KEY_BYTES or not protected.startswith(content_type_prefix):
+    length = len(content_type_prefix) + KEY_BYTES
+    start = offset + 1 + len(head(2, length))
+    key_at, end = start + len(content_type_prefix), start + length
+    if not data.startswith(head(2, length) + content_type_prefix, offset + 1) or end > len(data):
         raise MalformedError("unexpected protected header")
-    if data[offset : offset + 1] != b"\xa0":
+    if data[end : end + 1] != b"\xa0":
         raise MalformedError("unprotected header is not empty")
-    payload, offset = read_bytes(data, offset + 1)
-    signature, offset = read_bytes(data, offset)
-    if len(signature) != SIGNATURE_BYTES:
+    payload, offset = read_bytes(data, end + 1)
+    signature_at, behind = offset + 2, offset + 2 + SIGNATURE_BYTES
+    if data[offset:signature_at] != _SIGNATURE_HEAD or behind > len(data):
         raise MalformedError("signature is not 64 bytes")
-    return Sign1(protected, protected[len(content_type_prefix) :], payload, signature), offset
+    return Sign1(data[start:end], data[key_at:end], payload, data[signature_at:behind]), behind
 
 
 def sig_structure(protected: bytes, external_aad: bytes, payload: bytes) -> bytes:

@@ -104,6 +104,7 @@ class BlockResult:
         history_root: after the block.
         size: of the history after the block.
         app_hash: 32 bytes.
+        written: names of the collections in `writes`.
     """
 
     block: Block
@@ -119,6 +120,7 @@ class BlockResult:
     update: StateUpdate | None
     forgotten: int
     accepted: tuple[int, int, tuple[bytes, ...]] | None
+    written: frozenset[str]
 
     def commit_to(self, state: LedgerState) -> None:
         """Make this block the last one of `state`; its reader must already answer with the writes."""

@@ -114,6 +114,8 @@ class _Run:
         self.used: dict[str, int] = {}
         self.created: dict[str, int] = {}
         self.quotas: dict[str, int] = {}
+        # Of keys, as before the block.
+        self.rights: dict[bytes, Rights | None] = {}
 
     def transaction(self, raw: bytes, known: Transaction | MalformedError | None) -> TransactionResult:
         """Execute one transaction; never raises on what is in it."""
@@ -158,7 +160,7 @@ class _Run:
             raise EXPIRES_TOO_LATE(limit_ms=parameters.max_expires_ahead_ms)
         if transaction.id in self.before.accepted or transaction.id in self.accepted:
             raise REPEATED()
-        rights = self.rulebook.authority.find_rights(self.state, transaction.key.hex())
+        rights = self._rights_of(transaction.key)
         if rights is None or rights.organisation != payload.organisation:
             raise UNKNOWN_KEY(organisation=payload.organisation)
         if rights.suspended:
@@ -168,6 +170,15 @@ class _Run:
             raise BLOCK_CAP(organisation=rights.organisation, limit=parameters.block_operations_per_organisation)
         self.used[rights.organisation] = used
         return rights
+
+    def _rights_of(self, key: bytes) -> Rights | None:
+        """Return what a key may do now; looked up once a block, unless the block itself changes keys or organisations."""
+        authority = self.rulebook.authority
+        if not authority.collections.isdisjoint(self.state.touched):
+            return authority.find_rights(self.state, key.hex())
+        if key not in self.rights:
+            self.rights[key] = authority.find_rights(self.state, key.hex())
+        return self.rights[key]
 
     def _operations(self, transaction: Transaction, rights: Rights) -> tuple[Outcome, ...]:
         """Execute the operations: all or none where the transaction is atomic, else each on its own."""
@@ -286,6 +297,7 @@ class _Run:
             update=update,
             forgotten=forgotten,
             accepted=accepted,
+            written=frozenset([collection for collection, _, _ in writes]),
         )
 
     def _bookkeeping(self) -> int:

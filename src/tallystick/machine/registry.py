@@ -73,6 +73,10 @@ class Rights(NamedTuple):
 class Authority(Protocol):
     """Who holds which key; answered by the organisations module."""
 
+    @property
+    def collections(self) -> frozenset[str]:
+        """The names of the collections that the answer depends on."""
+
     def find_rights(self, state: State, key: str) -> Rights | None:
         """Return the rights of a key (lower-case hex), or None if it is not registered or no longer valid."""
 

@@ -38,9 +38,10 @@ class State:
 
     Attributes:
         known_places: (collection, key) -> place in the state tree, where it was computed already.
+        touched: names of the collections that anything was written to, though it may have been undone.
     """
 
-    __slots__ = ("_block", "_cache", "_created", "_places", "_reader", "_undo", "known_places")
+    __slots__ = ("_block", "_cache", "_created", "_places", "_reader", "_undo", "known_places", "touched")
 
     def __init__(self, reader: Reader, places: Places | None = None) -> None:
         """Look at committed records.
@@ -59,6 +60,7 @@ class State:
         self._undo: list[tuple[tuple[str, str], tuple[Collection[Any], Any] | None]] | None = None
         self._created = 0
         self.known_places: dict[tuple[str, str], bytes] = {}
+        self.touched: set[str] = set()
 
     def find(self, collection: Collection[R], key: str) -> R | None:
         """Return the record, or None."""
@@ -100,6 +102,7 @@ class State:
         if self._undo is not None:
             self._undo.append((where, before))
         self._block[where] = (collection, record)
+        self.touched.add(collection.name)
 
     def remove(self, collection: Collection[Any], key: str) -> None:
         """Remove a record of the machine's own bookkeeping.
@@ -113,6 +116,7 @@ class State:
         if self._undo is not None:
             self._undo.append((where, self._block.get(where)))
         self._block[where] = (collection, None)
+        self.touched.add(collection.name)
 
     def scan(self, collection: Collection[R], prefix: str = "") -> Iterator[tuple[str, R]]:
         """Yield (key, record) of the keys that start with `prefix`, in order of their UTF-8 bytes."""
@@ -168,7 +172,8 @@ class State:
         A record that was only put back to what it had been is left out, and so is one that came and went.
         """
         result: list[tuple[str, str, bytes | None]] = []
-        for where in sorted(self._block, key=lambda w: (w[0].encode(), w[1].encode())):
+        # Python compares text by code point, which is the order of its UTF-8 bytes.
+        for where in sorted(self._block):
             collection, record = self._block[where]
             before = self._committed(collection, where)
             if record is not None:

@@ -18,6 +18,7 @@ from tallystick.errors import IntegrityError, PeerError
 from tallystick.keys import Signer
 from tallystick.machine import BlockResult, State
 from tallystick.modules.organisations.queries import find_organisation, system_key
+from tallystick.modules.organisations.records import KEYS, ORGANISATIONS, ZONE
 from tallystick.node.core_alarm import Alarm
 from tallystick.node.core_copy import open_copy, take_up_signed
 from tallystick.node.core_engine import CoreEngine
@@ -184,10 +185,13 @@ class Core:
     def _block_made(self, result: BlockResult, header: bytes, signatures: bytes) -> None:
         """Tell everybody whom it concerns of a block that is on disk."""
         height = result.block.height
+        members_changed = not result.written.isdisjoint((ORGANISATIONS.name, KEYS.name, ZONE.name))
+        if members_changed:
+            self._copy.forget_validators()
         self._copy.measures.block(result)
         self._publishing.grew(result.leaves)
         self._sealing.made(height, header, signatures)
-        if any(collection in ("organisations", "keys", "zone") for collection, _, _ in result.writes):
+        if members_changed:
             # The version that follows is signed with the key of the version before, what comes then with the new one.
             self._follow_members(height, result.size)
             self._tell_system_key()

@@ -62,7 +62,8 @@ class Copy:
     misbehaviour: MisbehaviourBook
     tiles: TileLog
     state: LedgerState
-    _ordering: dict[int, dict[str, bytes]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # What `validators` found last, or nothing.
+    _ordering: list[Mapping[str, bytes]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def organisation(self) -> str:
@@ -80,13 +81,15 @@ class Copy:
         return self.part != "replica" and self.organisation in self.validators()
 
     def validators(self) -> Mapping[str, bytes]:
-        """Return organisation -> `system` key of those who must sign the next header; looked up once a block."""
-        known = self._ordering.get(self.state.height)
-        if known is None:
-            known = {member.organisation: bytes.fromhex(member.key) for member in validators(State(self.store))}
-            self._ordering.clear()
-            self._ordering[self.state.height] = known
-        return known
+        """Return organisation -> `system` key of those who must sign the next header; kept until that may change."""
+        if not self._ordering:
+            found = validators(State(self.store))
+            self._ordering.append({member.organisation: bytes.fromhex(member.key) for member in found})
+        return self._ordering[0]
+
+    def forget_validators(self) -> None:
+        """Look up anew who orders: a block has written to members, keys or the zone."""
+        self._ordering.clear()
 
 
 def open_copy(home: Home, system: Signer, *, clock_ms: Callable[[], int]) -> Copy:

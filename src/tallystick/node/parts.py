@@ -59,7 +59,7 @@ class PartKeeper:
 
     def after(self, result: BlockResult) -> bool:
         """Look at a block that is on disk; tell whether this node plays another part after it."""
-        named = any(collection in (ENGINES.name, SEATINGS.name) for collection, _, _ in result.writes)
+        named = not result.written.isdisjoint((ENGINES.name, SEATINGS.name))
         whole = self._lacks_older and self._store.base is None
         if whole:
             self._lacks_older = False

@@ -136,6 +136,8 @@ class Intake:
         """
         self._check = check
         self._items: dict[bytes, Waiting] = {}
+        # organisation -> how many of them are its.
+        self._counts: Counter[str] = Counter()
         self._unchecked: FairQueue[Waiting] = FairQueue()
         self._queue: FairQueue[Waiting] = FairQueue()
         self._handed_in = Shares(share, whole)
@@ -156,7 +158,7 @@ class Intake:
 
     def queues(self) -> dict[str, int]:
         """Return how many transactions of each organisation wait."""
-        return dict(Counter(item.organisation for item in self.items()))
+        return dict(self._counts)
 
     def items(self) -> Iterable[Waiting]:
         """Return all that wait, oldest first."""
@@ -186,6 +188,7 @@ class Intake:
             raise self._full(source, self._handed_in.count(source))
         item = Waiting(transaction, asyncio.get_running_loop().create_future(), organisation, source)
         self._items[transaction.id] = item
+        self._counts[organisation] += 1
         self._handed_in.add(source, size)
         self._unchecked.put(source, item, cost(transaction))
         self._work.set()
@@ -279,6 +282,9 @@ class Intake:
         if not self._waits(item):
             return
         del self._items[item.transaction.id]
+        self._counts[item.organisation] -= 1
+        if not self._counts[item.organisation]:
+            del self._counts[item.organisation]
         if item.checked:
             self._shares.remove(item.organisation, len(item.transaction.raw))
             self._pace.done(item.organisation)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ MAX_SIGNATURES = 1_024
 MAX_SIZE = 2**53 - 1
 
 _DASH = "— "
+_NOT_IN_NAMES = re.compile(r"[+\s\x00-\x1f]")
+_NOT_IN_TEXT = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _TYPES = (TYPE_ED25519, TYPE_COSIGNATURE)
 
 
@@ -299,7 +302,7 @@ def _parse_line(line: str) -> NoteSignature:
 
 
 def _check_name(name: str) -> str:
-    if not name or "+" in name or any(character.isspace() or ord(character) < 0x20 for character in name):
+    if not name or _NOT_IN_NAMES.search(name):
         raise MalformedError("not a key name")
     return name
 
@@ -307,7 +310,7 @@ def _check_name(name: str) -> str:
 def _check_text(text: str) -> None:
     if not text.endswith("\n") or text == "\n":
         raise MalformedError("note text does not end in a newline")
-    if any(ord(character) < 0x20 and character != "\n" for character in text):
+    if _NOT_IN_TEXT.search(text):
         raise MalformedError("a control character in a note")
 
 

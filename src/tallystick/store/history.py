@@ -41,6 +41,11 @@ class History(OpenLedger):
         ).fetchone()
         return None if row is None else stored_block(row)
 
+    def last_height(self) -> int:
+        """Return the height of the last block; 0 before the first."""
+        row = self._connection.execute("SELECT max(height) FROM blocks").fetchone()
+        return row[0] or 0
+
     def last_header_hash(self) -> bytes:
         """Return what the next header names as `previous`: the hash of the last header, or of the genesis."""
         last = self.last_block()

@@ -9,6 +9,8 @@ from tallystick.modules.organisations.records import KEYS, ORGANISATIONS, RECOVE
 class KeyAuthority:
     """Rights by the `keys` and `organisations` collections; two look-ups."""
 
+    collections = frozenset({KEYS.name, ORGANISATIONS.name})
+
     def find_rights(self, state: State, key: str) -> Rights | None:
         """Return the rights of a key (lower-case hex), or None if it is not registered or was revoked.
 

@@ -89,8 +89,7 @@ class Directory:
         return partial(_quorum_at, tuple(self._seats))
 
     def _refresh(self) -> None:
-        last = self._store.last_block()
-        height = 0 if last is None else last.height
+        height = self._store.last_height()
         if height == self._height:
             return
         read = [row for collection in (ORGANISATIONS, ZONE, SEATINGS) for row in self._store.scan(collection.name)]

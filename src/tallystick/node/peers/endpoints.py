@@ -152,8 +152,7 @@ class HistoryEndpoints:
         return True
 
     def _height(self) -> int:
-        last = self._store.last_block()
-        return 0 if last is None else last.height
+        return self._store.last_height()
 
     async def _give_blocks(self, call: Call) -> Answer:
         if self._rejoin is None or not self._home.is_restored:

@@ -244,5 +244,4 @@ class Follower:
         return found
 
     def _height(self) -> int:
-        last = self._store.last_block()
-        return 0 if last is None else last.height
+        return self._store.last_height()

@@ -36,6 +36,8 @@ from tallystick.store import LedgerStore
 
 log = structlog.get_logger("gossip")
 LEAST_SECONDS = 0.2
+# Where no receipt waits for a cosignature.
+UNHURRIED_SECONDS = 1.0
 SECONDS_A_MEMBER = 0.04
 AT_A_TIME = 8
 # Of more than twice as many members, so many are met in a round. A head carries the signatures of all that its node has
@@ -154,7 +156,8 @@ class Gossip:
                 again.reset()
             except TimeoutError:
                 pass
-            await asyncio.sleep(max(LEAST_SECONDS, SECONDS_A_MEMBER * len(self._directory.peers())))
+            least = LEAST_SECONDS if self._needs_witnesses() else UNHURRIED_SECONDS
+            await asyncio.sleep(max(least, SECONDS_A_MEMBER * len(self._directory.peers())))
 
     async def round(self) -> None:
         """Look at what waited, then exchange heads with members that can be reached (`partners`)."""

@@ -169,8 +169,7 @@ class Rejoin:
         return signed.size
 
     def _height(self) -> int:
-        last = self._store.last_block()
-        return 0 if last is None else last.height
+        return self._store.last_height()
 
     def _size(self) -> int:
         last = self._store.last_block()

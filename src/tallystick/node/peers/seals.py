@@ -1,6 +1,7 @@
 """Header signatures between the nodes of those who order: pushed as they are made, asked for where they are missing.
 
-What is made within a moment travels in one message. A node that cannot be connected to gets them when it asks.
+What is made within a moment travels in one message, which goes out at once where there was none for a while. A node that
+cannot be connected to gets them when it asks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tallystick.node.peers.ports import CoreLink
 
 log = structlog.get_logger("seals")
 PUSH_SECONDS = 0.02
+# Between two pushes: where blocks follow each other, the signatures of two or three travel together.
+REST_SECONDS = 0.25
 ASK_SECONDS = 1.0
 
 
@@ -74,6 +77,7 @@ class SealExchange:
             made = tuple(self._made)
             self._made.clear()
             await asyncio.gather(*(self._give(name, made) for name in self._others()))
+            await asyncio.sleep(REST_SECONDS)
 
     async def _give(self, organisation: str, made: tuple[HeaderSigned, ...]) -> None:
         client = await self._clients.of(organisation)

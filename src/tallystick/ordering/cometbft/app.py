@@ -2,8 +2,8 @@
 
 Order of steps of a block, and what a crash between them leaves:
 
-1. FinalizeBlock executes against the last block on disk, in memory. A crash leaves that block as the last; the engine
-   sends the same block again.
+1. FinalizeBlock executes against the last block on disk, in memory; most often that was done already, while the votes
+   travelled (`executing`). A crash leaves that block as the last; the engine sends the same block again.
 2. Commit writes block, records and height in one SQL transaction, synced. A crash during it leaves the block before, or
    this one; `info` tells which, and the engine goes on from there.
 3. Listeners are told. What they do can be made up for from the disk.
@@ -19,30 +19,30 @@ Rules:
 - The app hash of an empty block is that of the block before, so that an idle chain comes to rest.
 - An engine that is behind the ledger is answered from the ledger until it has caught up (`replay`).
 
-Blocks are executed and committed here. What else the engine asks has a module each: `handshake`, `pool`, `voting`,
-`queries`, `state_sync`.
+Blocks are finalized and committed here. What else the engine asks has a module each: `handshake`, `pool`, `voting`,
+`executing`, `queries`, `state_sync`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from time import perf_counter
 
 import structlog
 
-from tallystick.codec import MalformedError
 from tallystick.errors import IntegrityError
-from tallystick.machine import Block, BlockResult, LedgerState, Rulebook, Transaction, execute_block
+from tallystick.machine import BlockResult, LedgerState, Rulebook, Transaction
 from tallystick.ordering.cometbft.admission import Admission
 from tallystick.ordering.cometbft.beginnings import Beginnings
 from tallystick.ordering.cometbft.blocks import (
     Committed,
     Executed,
     Sealed,
+    milliseconds,
     misbehaviour_in,
     without_refused,
 )
+from tallystick.ordering.cometbft.executing import Executor
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
 from tallystick.ordering.cometbft.handshake import Handshake, app_hash_after
 from tallystick.ordering.cometbft.oversight import Oversight
@@ -124,6 +124,7 @@ class LedgerApplication:
         admission_of = partial(Admission, roots=sink, rulebook=rulebook, clock_ms=clock_ms, share=share)
         self._pool = Pool(state, verifier, admission_of, self._meter)
         self._voting = Voting(self._pool, self._find_kept)
+        self._executor = Executor(rulebook, self._meter)
         self._queries = Queries(sink, rulebook, knows_engine)
         self._state_sync = StateSync(snapshots, beginnings)
         self._pending: Executed | None = None
@@ -216,6 +217,8 @@ class LedgerApplication:
         """Vote for another's block, or not."""
         fault = await self._voting.find_fault(request.height, request.txs)
         if fault is None:
+            if self._voting.opened is not None:
+                self._executor.expect(self.state, request.height, milliseconds(request.time), self._voting.opened)
             return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.ACCEPT)
         self._meter.refused("proposal", "against_the_rules")
         log.warning("proposal_refused", height=request.height, proposer=request.proposer_address.hex(), reason=fault)
@@ -244,29 +247,18 @@ class LedgerApplication:
         kept = self._find_kept(request.height)
         if kept is not None:
             return self._handshake.finalize_again(state, request, kept)
-        time = request.time.seconds * 1_000 + request.time.nanos // 1_000_000
+        time = milliseconds(request.time)
         if request.height != state.height + 1 or time < state.time:
             raise IntegrityError(
                 f"the engine decided block {request.height}, which does not follow this ledger's block {state.height}",
                 remedy=_REPAIR,
             )
         self._pending = None
-        bundles, checked = await self._voting.open_decided(request.txs)
-        transactions = tuple(raw for bundle in bundles for raw in bundle.transactions)
-        bad = {item.decoded.raw for item in checked if not item.signed and not isinstance(item.decoded, MalformedError)}
-        block = Block(request.height, time, transactions)
-        began = perf_counter()
-        result = execute_block(
-            state,
-            block,
-            self._rulebook,
-            decoded=[item.decoded for item in checked],
-            verified=lambda transaction: transaction.raw not in bad,
-        )
-        self._meter.observe("apply_seconds", perf_counter() - began)
-        self._pending = Executed(result, bundles, misbehaviour_in(request.misbehavior))
+        opened = await self._voting.open_decided(request.txs)
+        result = self._executor.execute(state, request.height, time, opened)
+        self._pending = Executed(result, opened.bundles, misbehaviour_in(request.misbehavior))
         return abci.ResponseFinalizeBlock(
-            tx_results=[encode_result(bundle.transactions) for bundle in bundles],
+            tx_results=[encode_result(bundle.transactions) for bundle in opened.bundles],
             validator_updates=changes(self._validators, state.reader, result),
             app_hash=result.app_hash,
         )

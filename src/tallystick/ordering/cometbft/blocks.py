@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from tallystick.codec.bundles import Bundle
 from tallystick.machine import Block, BlockResult, TransactionResult
 from tallystick.ordering.cometbft.generated import abci_pb2 as abci
@@ -75,6 +77,11 @@ def without_refused(result: BlockResult) -> BlockResult:
     kept = [(raw, done) for raw, done in both if done.refused is None]
     block = Block(result.block.height, result.block.time, tuple(raw for raw, _ in kept))
     return dataclasses.replace(result, block=block, results=[done for _, done in kept])
+
+
+def milliseconds(time: Timestamp) -> int:
+    """Return the time of an engine's block as the ledger has it."""
+    return time.seconds * 1_000 + time.nanos // 1_000_000
 
 
 def misbehaviour_in(found: Sequence[abci.Misbehavior]) -> tuple[Misbehaviour, ...]:

@@ -53,7 +53,7 @@ class After:
 
 def changes(source: ValidatorSource | None, reader: Reader, result: BlockResult) -> list[abci.ValidatorUpdate]:
     """Return what a block changes about the validators: new power for each, zero for those who leave; by key."""
-    if source is None or not any(collection in source.collections for collection, _, _ in result.writes):
+    if source is None or source.collections.isdisjoint(result.written):
         return []
     height = result.block.height
     return difference(

@@ -38,6 +38,11 @@ class Voting:
         self._find_kept = find_kept
         self._opened: Opened | None = None
 
+    @property
+    def opened(self) -> Opened | None:
+        """The block on which this node voted last, if it is to be executed at all."""
+        return self._opened
+
     def propose(self, height: int, max_bytes: int) -> list[bytes]:
         """Return a block, oldest first, in bundles as the ledger keeps them.
 
@@ -65,6 +70,7 @@ class Voting:
         Raises:
             MalformedError: it holds something else than bundles.
         """
+        self._opened = None
         opened = [Bundle(decode_bundle(bundle), bundle) for bundle in bundles]
         transactions = [raw for bundle in opened for raw in bundle.transactions]
         kept = self._find_kept(height)
