@@ -73,6 +73,12 @@ def _find_mount() -> Path | None:
     return mount if tried.returncode == 0 else None
 
 
+def _find_tun() -> Path | None:
+    """Return the path of the kernel's TUN driver if this user may use it."""
+    path = Path("/dev/net/tun")
+    return path if os.access(path, os.R_OK | os.W_OK) else None
+
+
 def _find_log_checker() -> Path | None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     program = cache / "tallystick" / "bin" / f"tessera-fsck-{TESSERA_VERSION}"
@@ -95,6 +101,7 @@ COMPONENTS: Mapping[str, Component] = {
     "openssl": _package("openssl", "openssl"),
     "sqlite3": _package("sqlite3", "sqlite3"),
     "tessera-fsck": Component(_find_log_checker, "make components"),
+    "tun": Component(_find_tun, "sudo modprobe tun, and run the tests as root"),
 }
 
 

@@ -52,11 +52,18 @@ def install(as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(as_json: JsonOption = False) -> None:
-    """Tell whether the engine is installed, and where."""
-    from tallystick.node.engine import ENGINE_BUILD, find_engine
+    """Tell whether the engine is installed, and where, and what checks signatures."""
+    from tallystick.node.engine import ENGINE_BUILD, find_engine, find_verifier
 
-    found = find_engine()
+    found, verifier = find_engine(), find_verifier()
     screen = Screen(as_json)
-    screen.document({"path": None if found is None else str(found), "version": ENGINE_BUILD})
-    screen.fields([("version", ENGINE_BUILD), ("program", found or "not installed")])
+    paths = {"path": found, "verifier": verifier}
+    screen.document({name: path and str(path) for name, path in paths.items()} | {"version": ENGINE_BUILD})
+    screen.fields(
+        [
+            ("version", ENGINE_BUILD),
+            ("program", found or "not installed"),
+            ("signatures", verifier or "by libsodium, which comes with this package"),
+        ]
+    )
     screen.next("tally engine install" if found is None else "tally network create net --validators 4")
