@@ -69,6 +69,7 @@ class LossyNetwork:
         self._chance = random.Random(seed)
         self.places = [Place(f"tally-{os.getpid()}-l{at}", f"{_NETWORK}.{at}") for at in range(1, count + 1)]
         self._devices: dict[bytes, int] = {}
+        self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.lost = self.passed = 0
@@ -132,7 +133,7 @@ class LossyNetwork:
                 return
             await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
-        await asyncio.start_server(serve, "127.0.0.1", port)
+        self._servers.append(await asyncio.start_server(serve, "127.0.0.1", port))
 
     # --- beginning and end -------------------------------------------------------------------------------------------
 
@@ -176,6 +177,8 @@ class LossyNetwork:
     async def _stop(self) -> None:
         for device in self._devices.values():
             self._loop.remove_reader(device)
+        for server in self._servers:
+            server.close()
         mine = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not mine]
         for task in others:

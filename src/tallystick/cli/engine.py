@@ -52,7 +52,7 @@ def install(as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(as_json: JsonOption = False) -> None:
-    """Tell whether the engine is installed, and where, and what checks signatures."""
+    """Tell whether the engine is installed, and what checks signatures."""
     from tallystick.node.engine import ENGINE_BUILD, find_engine, find_verifier
 
     found, verifier = find_engine(), find_verifier()
