@@ -1,7 +1,7 @@
 """Who reaches whom at which address in a local network, changed before its nodes start.
 
 A node dials the engine of another at the address that its `tally.toml` names for that engine's id, before the one that
-the ledger names: so each end of each link can be led elsewhere, to a proxy or to nobody.
+the ledger names: so each end of each link can be led elsewhere, or to nobody.
 """
 
 from __future__ import annotations

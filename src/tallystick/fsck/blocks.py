@@ -208,7 +208,7 @@ class Replay:
             self.replayed.add_moment(result.size, result.history_root, height)
             if self._log is not None:
                 self._log.take(result.leaves)
-        if any(collection in self._membership.collections for collection, _, _ in result.writes):
+        if not result.written.isdisjoint(self._membership.collections):
             try:
                 self.succession.follow(
                     self._membership.read(State(self.replayed)),

@@ -13,7 +13,7 @@ from tallystick.machine.blocks import Block, BlockResult, EmittedEvent, LedgerSt
 from tallystick.machine.context import Context
 from tallystick.machine.execution import execute_block, history_leaf
 from tallystick.machine.parameters import PARAMETERS, Parameters
-from tallystick.machine.registry import Authority, Module, Operation, Rights, Rulebook
+from tallystick.machine.registry import Authority, KnownRights, Module, Operation, Rights, Rulebook
 from tallystick.machine.rejections import MACHINE_REJECTIONS, Rejection
 from tallystick.machine.schema import Collection, Event, Message, Record
 from tallystick.machine.signatures import verify_signature
@@ -32,6 +32,7 @@ __all__ = [
     "EmittedEvent",
     "Event",
     "Head",
+    "KnownRights",
     "LedgerState",
     "Message",
     "Module",

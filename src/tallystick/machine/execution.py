@@ -14,7 +14,7 @@ from tallystick.errors import RejectedError
 from tallystick.machine.blocks import OK, Block, BlockResult, EmittedEvent, LedgerState, Outcome, TransactionResult
 from tallystick.machine.context import Context
 from tallystick.machine.parameters import ACCEPTED, PARAMETERS, PARAMETERS_KEY, USAGE, Accepted, Parameters, Usage
-from tallystick.machine.registry import Rights, Rulebook
+from tallystick.machine.registry import KnownRights, Rights, Rulebook
 from tallystick.machine.rejections import (
     ABORTED,
     BAD_SIGNATURE,
@@ -114,8 +114,7 @@ class _Run:
         self.used: dict[str, int] = {}
         self.created: dict[str, int] = {}
         self.quotas: dict[str, int] = {}
-        # Of keys, as before the block.
-        self.rights: dict[bytes, Rights | None] = {}
+        self.rights = KnownRights(rulebook.authority, self.state)
 
     def transaction(self, raw: bytes, known: Transaction | MalformedError | None) -> TransactionResult:
         """Execute one transaction; never raises on what is in it."""
@@ -160,7 +159,7 @@ class _Run:
             raise EXPIRES_TOO_LATE(limit_ms=parameters.max_expires_ahead_ms)
         if transaction.id in self.before.accepted or transaction.id in self.accepted:
             raise REPEATED()
-        rights = self._rights_of(transaction.key)
+        rights = self.rights.of(transaction.key)
         if rights is None or rights.organisation != payload.organisation:
             raise UNKNOWN_KEY(organisation=payload.organisation)
         if rights.suspended:
@@ -170,15 +169,6 @@ class _Run:
             raise BLOCK_CAP(organisation=rights.organisation, limit=parameters.block_operations_per_organisation)
         self.used[rights.organisation] = used
         return rights
-
-    def _rights_of(self, key: bytes) -> Rights | None:
-        """Return what a key may do now; looked up once a block, unless the block itself changes keys or organisations."""
-        authority = self.rulebook.authority
-        if not authority.collections.isdisjoint(self.state.touched):
-            return authority.find_rights(self.state, key.hex())
-        if key not in self.rights:
-            self.rights[key] = authority.find_rights(self.state, key.hex())
-        return self.rights[key]
 
     def _operations(self, transaction: Transaction, rights: Rights) -> tuple[Outcome, ...]:
         """Execute the operations: all or none where the transaction is atomic, else each on its own."""

@@ -15,6 +15,8 @@ from tallystick.machine.state import State
 
 ROLES = ("observer", "registration", "security", "service", "system")
 MAX_OPERATION_BYTES = 1 << 20
+# Keys of strangers are known as well.
+_MAX_KNOWN = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,30 @@ class Authority(Protocol):
 
     def find_rights(self, state: State, key: str) -> Rights | None:
         """Return the rights of a key (lower-case hex), or None if it is not registered or no longer valid."""
+
+
+class KnownRights:
+    """Rights of keys over one state: each is looked up once, as long as nothing is written that rights depend on."""
+
+    def __init__(self, authority: Authority, state: State) -> None:
+        """Prepare.
+
+        Args:
+            authority: answers.
+            state: what it is asked about.
+        """
+        self._authority = authority
+        self._state = state
+        self._known: dict[bytes, Rights | None] = {}
+
+    def of(self, key: bytes) -> Rights | None:
+        """Return what a public key may do now, or None if it is not registered or no longer valid."""
+        known = self._known
+        if not self._authority.collections.isdisjoint(self._state.touched) or len(known) >= _MAX_KNOWN:
+            known.clear()
+        if key not in known:
+            known[key] = self._authority.find_rights(self._state, key.hex())
+        return known[key]
 
 
 @dataclass(frozen=True)

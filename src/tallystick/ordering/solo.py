@@ -28,6 +28,7 @@ from tallystick.keys import Signer
 from tallystick.machine import (
     Block,
     BlockResult,
+    KnownRights,
     LedgerState,
     Rulebook,
     State,
@@ -131,8 +132,7 @@ class Solo:
         self._meter: Meter = meter or NoMeter()
         self._intake = Intake(verifier.check, share=share)
         self._roots: dict[int, str] = {}
-        # Key -> the organisation that holds it, as of the last block.
-        self._holders: dict[bytes, str] = {}
+        self._rights = self._read_rights()
         self._hold: NodeError | None = None
         self._parameters = (-1, Parameters())  # height that they were read at
         self._tasks: list[asyncio.Task[None]] = []
@@ -172,11 +172,12 @@ class Solo:
 
         What a transaction calls itself does not count before its key is known to be that organisation's.
         """
-        known = self._holders.get(key)
-        if known is None:
-            rights = self._rulebook.authority.find_rights(State(self.state.reader, self.state.tree), key.hex())
-            known = self._holders[key] = "" if rights is None else rights.organisation
-        return known
+        rights = self._rights.of(key)
+        return "" if rights is None else rights.organisation
+
+    def _read_rights(self) -> KnownRights:
+        """Return the rights of keys as of the last block."""
+        return KnownRights(self._rulebook.authority, State(self.state.reader, self.state.tree))
 
     def _admit(self, transaction: Transaction) -> None:
         payload = transaction.payload
@@ -234,7 +235,7 @@ class Solo:
         """
         self._previous = previous
         self._roots.clear()
-        self._holders.clear()
+        self._rights = self._read_rights()
 
     @property
     def waiting(self) -> int:
@@ -339,7 +340,7 @@ class Solo:
                 self._intake.fail(item, error)
             return False
         result.commit_to(state)
-        self._holders.clear()
+        self._rights = self._read_rights()
         self._previous = header_hash(header)
         self._acknowledge([item for item, _ in kept], result.results, block.height)
         if self._on_block is not None:

@@ -143,7 +143,7 @@ class HistoryEndpoints:
         """Tell whether there is a block of a height that may go out: enough of those who order have signed it."""
         if height == self._sealed:
             return True
-        if self._height() < height:
+        if self._store.last_height() < height:
             return False
         found = next(self._store.signed_headers_down_from(height), None)
         if found is None or len(decode_signatures(found[2])) < self._directory.quorums()(height):
@@ -151,15 +151,12 @@ class HistoryEndpoints:
         self._sealed = height
         return True
 
-    def _height(self) -> int:
-        return self._store.last_height()
-
     async def _give_blocks(self, call: Call) -> Answer:
         if self._rejoin is None or not self._home.is_restored:
             raise PeerError("this node was not restored and takes no blocks", remedy="Let it follow by itself.")
         for block in decode_blocks(call.body):
             await self._rejoin.recover(block)
-        return Answer(encode_json({"height": self._height()}))
+        return Answer(encode_json({"height": self._store.last_height()}))
 
     async def _transactions(self, call: Call) -> Answer:
         transactions = decode_list(call.body, MAX_TRANSACTIONS)

@@ -105,7 +105,7 @@ class Follower:
             # The core, and this process with it, starts anew from there.
             return
         while not self._stopped:
-            before = self._height()
+            before = self._store.last_height()
             for position, source in enumerate(await self.sources()):
                 if self._stopped:
                     return
@@ -119,9 +119,9 @@ class Follower:
                 self.source = ""
                 # One that was left for what it gave is not asked again before the others, or it could hold this copy
                 # back for ever by giving a little each time.
-                if self._height() > before and not left:
+                if self._store.last_height() > before and not left:
                     break
-            if self._height() > before:
+            if self._store.last_height() > before:
                 backoff.reset()
             # Nobody had what somebody claimed to have.
             self._known_height = 0
@@ -150,7 +150,7 @@ class Follower:
         """
         began = time.monotonic()
         while not self._stopped:
-            height = self._height()
+            height = self._store.last_height()
             asked = time.monotonic()
             blocks = await source.client.blocks(height + 1, wait_s=self._wait_s)
             if self.source != source.name:
@@ -227,7 +227,7 @@ class Follower:
 
     async def _first_difference(self, source: Source) -> tuple[Header, HeaderSignatures] | None:
         """Return the source's header and its signatures at the first height where this copy has another header."""
-        low, high = 1, self._height()
+        low, high = 1, self._store.last_height()
         found: tuple[Header, HeaderSignatures] | None = None
         while low <= high:
             middle = (low + high) // 2
@@ -242,6 +242,3 @@ class Follower:
                 found = decode_header(given.header), decode_signatures(given.signatures)
                 high = middle - 1
         return found
-
-    def _height(self) -> int:
-        return self._store.last_height()

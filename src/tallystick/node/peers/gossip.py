@@ -6,7 +6,8 @@ What it gets goes to the core. Two histories shown to two members meet in such a
 connection, and then both have the proof.
 
 A round is due when there is something new, again and again while the latest checkpoint has too few witnesses, and every
-few seconds anyway. The more members, the longer the least time between two rounds.
+few seconds anyway. The more members, the longer the least time between two rounds, and a second where no receipt waits for a
+cosignature.
 
 One checkpoint comes from each of those who order, again and again: it goes to the core once. Where a receipt needs no
 witness, since enough of them order, a few cosignatures of each are collected and not those of all members.

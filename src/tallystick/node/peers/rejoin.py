@@ -139,15 +139,15 @@ class Rejoin:
         return {"answered": dict(self.answered), "needed": self._needed(), "size": self._size()}
 
     async def _catch_up(self, organisation: str, client: PeerClient) -> None:
-        while self._heights[organisation] > self._height():
-            blocks = await client.blocks(self._height() + 1)
+        while self._heights[organisation] > self._store.last_height():
+            blocks = await client.blocks(self._store.last_height() + 1)
             if not blocks:
                 # It said to have more than it gives; what others give may be enough.
                 self._heights[organisation] = 0
                 return
             for block in blocks:
                 await self.recover(block)
-            log.info("recovered", height=self._height(), source=organisation)
+            log.info("recovered", height=self._store.last_height(), source=organisation)
 
     async def _release_if_done(self) -> bool:
         size = self._size()
@@ -167,9 +167,6 @@ class Rejoin:
         except MalformedError:
             return 0
         return signed.size
-
-    def _height(self) -> int:
-        return self._store.last_height()
 
     def _size(self) -> int:
         last = self._store.last_block()

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
-from tallystick.machine import LedgerState, Parameters, Rights, Rulebook, State, Transaction
+from tallystick.machine import KnownRights, LedgerState, Parameters, Rulebook, State, Transaction
 from tallystick.machine.rejections import (
     BLOCK_CAP,
     EXPIRED,
@@ -51,7 +51,6 @@ BAD_SIGNATURES = 1_000
 BAD_SIGNATURES_A_SECOND = 100
 _SWEEP_MS = 60_000
 _MAX_ROOTS = 4_096
-_MAX_RIGHTS = 4_096
 # So many blocks an author may be ahead of this ledger.
 _BLOCKS_AHEAD = 2
 
@@ -99,9 +98,7 @@ class Admission:
         self._allowed_at = clock_ms()
         self._known_roots: dict[int, bytes | None] = {}
         self._swept = state.time
-        self._view = State(state.reader, state.tree)
-        # Of keys, as of the last block.
-        self._rights: dict[bytes, Rights | None] = {}
+        self._rights = self._read_rights()
 
     @property
     def waiting(self) -> int:
@@ -146,18 +143,15 @@ class Admission:
         ahead = may_be_ahead and payload.seen.size > state.frontier.size
         if not ahead and not self.has_seen_this(transaction):
             raise WRONG_HISTORY(size=payload.seen.size)
-        rights = self._rights_of(transaction.key)
+        rights = self._rights.of(transaction.key)
         if rights is None or rights.organisation != payload.organisation:
             raise UNKNOWN_KEY(organisation=payload.organisation)
         if rights.suspended:
             raise ORGANISATION_SUSPENDED(organisation=rights.organisation)
 
-    def _rights_of(self, key: bytes) -> Rights | None:
-        if key not in self._rights:
-            if len(self._rights) >= _MAX_RIGHTS:
-                self._rights.clear()
-            self._rights[key] = self._rulebook.authority.find_rights(self._view, key.hex())
-        return self._rights[key]
+    def _read_rights(self) -> KnownRights:
+        """Return the rights of keys as of the last block."""
+        return KnownRights(self._rulebook.authority, State(self._state.reader, self._state.tree))
 
     def has_seen_this(self, transaction: Transaction) -> bool:
         """Tell whether the history that an author has seen is this ledger's."""
@@ -241,8 +235,7 @@ class Admission:
         self.drop(done)
         self._adapt(len(done))
         state = self._state
-        self._view = State(state.reader, state.tree)
-        self._rights.clear()
+        self._rights = self._read_rights()
         self._look_at_those_ahead()
         if state.time - self._swept > _SWEEP_MS:
             self._swept = state.time

@@ -183,7 +183,7 @@ class Pool:
             state: after it.
             result: of all its transactions, refused ones included.
         """
-        if any(collection == PARAMETERS.name for collection, _, _ in result.writes):
+        if PARAMETERS.name in result.written:
             self.parameters = _read_parameters(state)
         self.checker.forget(result.block.transactions)
         self.admission.block_committed([done.transaction.id for done in result.results if done.transaction is not None])
