@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.components import left_out
+from tests.support.last_words import last_words
 
 # Examples are the same in every run, so that a failure seen once is seen again; `thorough` is for looking further.
 _SLOW_MACHINES = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -34,3 +36,15 @@ def pytest_configure() -> None:
         left_out()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what nodes wrote meanwhile: where it happens once in a hundred runs, nothing else is left."""
+    report = yield
+    if report.failed:
+        folder = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        report.sections += last_words(folder, since=call.start)
+    return report

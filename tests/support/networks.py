@@ -90,6 +90,12 @@ class NetworkNode:
         except (OSError, httpx.TransportError, msgspec.DecodeError):
             return False
 
+    def is_connected(self) -> bool:
+        """Tell whether its engine is connected to those of all other validators."""
+        with self.api() as api:
+            engine = api.get("/v1/status")["engine"]
+        return bool(0 < engine["validators"] == engine["reachable"])
+
     def api(self) -> Api:
         """Return plain HTTP with the operator's key."""
         operator = self.operator()
@@ -123,6 +129,18 @@ def wait_until_ready(nodes: Sequence[NetworkNode], seconds: float = 90.0) -> Non
     """
     for node in nodes:
         wait_for(node.is_ready, f"{node.organisation} to answer; see {node.log_path}", seconds)
+
+
+def wait_until_connected(nodes: Sequence[NetworkNode], seconds: float = 90.0) -> None:
+    """Wait until each of these validators' engines is connected to all others.
+
+    A node is ready as soon as a block could be made, so some of the connections may come later.
+
+    Raises:
+        AssertionError: one is not.
+    """
+    for node in nodes:
+        wait_for(node.is_connected, f"{node.organisation}'s engine to find the others; see {node.log_path}", seconds)
 
 
 @contextmanager

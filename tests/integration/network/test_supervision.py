@@ -21,7 +21,7 @@ from tallystick.errors import NodeError
 from tallystick.node import network
 from tallystick.node.log_files import LogFiles
 from tallystick.node.processes import ENGINE_STALLED, read_processes
-from tests.support.networks import NetworkNode, running_network, wait_until_ready
+from tests.support.networks import NetworkNode, running_network, wait_until_connected, wait_until_ready
 from tests.support.nodes import wait_for
 
 pytestmark = pytest.mark.timeout(400)
@@ -127,16 +127,10 @@ def test_frozen_engine_is_started_again_with_its_core(nodes: list[NetworkNode]) 
     told = read_processes(node.home.path)
     assert (ENGINE_STALLED, -signal.SIGKILL) == (told.children["core"].last_exit, told.children["engine"].last_exit)
     assert "the engine does not answer" in events(node, "engine_stalled")[-1]["message"]
-    wait_for(lambda: _validators(node) == (4, 4), "the new engine to find the others", 60)
+    wait_until_connected([node])
     with node.api() as api:
         shown = api.get("/v1/status")
     assert after == {name: process["restarts"] for name, process in shown["processes"].items()}
-
-
-def _validators(node: NetworkNode) -> tuple[int, int]:
-    with node.api() as api:
-        engine = api.get("/v1/status")["engine"]
-    return engine["reachable"], engine["validators"]
 
 
 def test_killed_core_takes_its_engine_along(nodes: list[NetworkNode]) -> None:
@@ -205,6 +199,7 @@ def test_dead_consensus_behind_open_connections_is_noticed(nodes: list[NetworkNo
     Two machines of four stand still as a whole, so that nothing closes their connections. The engines that were started
     again find out who is really there, and wait for them; when the machines go on, so does the zone.
     """
+    wait_until_connected(nodes)
     here, frozen = nodes[0], nodes[2:]
     before = len(events(here, "engine_stalled"))
     stopped = [pid for node in frozen for pid in pids_of(node)]
@@ -232,7 +227,7 @@ def test_metrics_of_a_validator(nodes: list[NetworkNode]) -> None:
         file = node.directory.parent / "measured.txt"
         file.write_text("measured")
         zone.record_evidence([file])
-    wait_for(lambda: _validators(node) == (4, 4), "all engines to be connected", 90)
+    wait_until_connected([node])
     operator = node.operator()
     headers = {"Authorization": f"Bearer {operator.key}"}
     text = httpx.get(f"{operator.url}/metrics", headers=headers, trust_env=False, timeout=10).text
