@@ -9,7 +9,7 @@ from tallystick.keys import OpenKeys
 from tallystick.node.child import rest_of_collecting, run_child
 from tallystick.node.core import Core
 from tallystick.node.homes import Home
-from tallystick.node.lifeline import wait_for_end
+from tallystick.node.lifeline import end_in_time, wait_for_end
 from tallystick.node.locks import CORE, wait_for_lock
 from tallystick.node.system_key import SystemKey
 
@@ -28,6 +28,7 @@ async def run(home: Home, keys: OpenKeys) -> None:
         for task in ended:
             task.result()
     finally:
+        end_in_time()
         await core.stop()
         lock.close()
 

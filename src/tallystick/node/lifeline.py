@@ -1,11 +1,15 @@
-"""What a child process of a node waits for: a signal to stop, or its supervisor to be gone."""
+"""How a child process of a node ends: by a signal to stop, or because its supervisor is gone; and in bounded time."""
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
+
+# Longer than a supervisor waits for a child that it has told to stop.
+END_SECONDS = 15.0
 
 
 async def wait_for_end() -> None:
@@ -29,3 +33,13 @@ async def wait_for_end() -> None:
         await ended.wait()
     finally:
         loop.remove_reader(descriptor)
+
+
+def end_in_time(seconds: float = END_SECONDS) -> None:
+    """Give this process so long to end from now on.
+
+    One that does not is gone with code 1, whatever its threads wait for, after it has written to its log where each of
+    them stands. One that ends because it found a fault is told to by nobody who would kill it, and one whose supervisor
+    is gone would keep the node's home for ever.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.stderr)

@@ -7,7 +7,7 @@ import sys
 from tallystick.keys import OpenKeys
 from tallystick.node.child import rest_of_collecting, run_child
 from tallystick.node.homes import Home
-from tallystick.node.lifeline import wait_for_end
+from tallystick.node.lifeline import end_in_time, wait_for_end
 from tallystick.node.locks import OFFICE, wait_for_lock
 from tallystick.node.office_process import OfficeProcess
 
@@ -21,6 +21,7 @@ async def run(home: Home, keys: OpenKeys) -> None:
         await process.start()
         await wait_for_end()
     finally:
+        end_in_time()
         await process.stop()
         lock.close()
 

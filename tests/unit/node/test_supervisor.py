@@ -24,6 +24,19 @@ if read_secret() == os.environ["EXPECTED"]:
 asyncio.run(wait_for_end())
 (home / "ended").open("a").write(f"{os.getpid()}\\n")
 """
+STUCK = """
+import asyncio, sys, threading, time
+from tallystick.node.lifeline import end_in_time, wait_for_end
+print("up", flush=True)
+async def run():
+    await wait_for_end()
+    end_in_time(0.5)
+    def for_ever_held():
+        time.sleep(60)
+    threading.Thread(target=for_ever_held).start()
+    await asyncio.to_thread(for_ever_held)
+asyncio.run(run())
+"""
 FAILING = "import sys; sys.stdin.readline(); sys.exit(3)"
 PARENT = """
 import sys
@@ -87,6 +100,18 @@ def test_child_ends_with_a_supervisor_that_was_killed(modules, parent):
     wait_for(lambda: len(pids(modules)) == 2, "the next supervisor's child")
     again.terminate()
     assert 0 == again.wait(20)
+
+
+def test_child_that_cannot_end_is_gone_all_the_same():
+    """No supervisor is there to kill it, and its threads never return: it says where they stand, and frees the home."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", STUCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert "up\n" == child.stdout.readline()
+    # Standard input closes, as where a supervisor was killed.
+    _, said = child.communicate(timeout=50)
+    assert 1 == child.returncode
+    assert "for_ever_held" in said
 
 
 def test_second_supervisor_of_a_home_is_refused(modules, parent):
