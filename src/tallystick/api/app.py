@@ -39,7 +39,6 @@ def create_app(services: ApiServices) -> FastAPI:
     gate = Gate(services.office.users.check)
     jobs = Jobs()
     metrics = Metrics(services)
-    health = Health(services)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +56,19 @@ def create_app(services: ApiServices) -> FastAPI:
     app.router.redirect_slashes = False
     for route in routes.ALL:
         app.router.add_route(route.path, endpoint(route, services, gate, jobs), methods=[route.method], name=route.name)
+
+    _add_what_watchers_ask(app, Health(services), gate, metrics)
+    app.openapi = describe_api  # type: ignore[method-assign]
+    app.add_exception_handler(HTTPException, _refuse_http)
+    # The last is the outermost: what goes through the door is counted too.
+    app.add_middleware(TransactionsDoor, gate=gate, submit=services.submit)
+    app.add_middleware(Observed, metrics=metrics, patterns=_patterns(app))
+    app.state.jobs = jobs
+    return app
+
+
+def _add_what_watchers_ask(app: FastAPI, health: Health, gate: Gate, metrics: Metrics) -> None:
+    """Add what stands beside the routes: health for anybody, numbers and description for who has a key."""
 
     async def livez(_: Request) -> Response:
         if await health.core_answers():
@@ -87,13 +99,6 @@ def create_app(services: ApiServices) -> FastAPI:
     app.router.add_route("/readyz", readyz, methods=["GET"])
     app.router.add_route("/metrics", show_metrics, methods=["GET"])
     app.router.add_route("/v1/openapi.json", show_description, methods=["GET"])
-    app.openapi = describe_api  # type: ignore[method-assign]
-    app.add_exception_handler(HTTPException, _refuse_http)
-    # The last is the outermost: what goes through the door is counted too.
-    app.add_middleware(TransactionsDoor, gate=gate, submit=services.submit)
-    app.add_middleware(Observed, metrics=metrics, patterns=_patterns(app))
-    app.state.jobs = jobs
-    return app
 
 
 def _patterns(app: FastAPI) -> dict[Any, str]:

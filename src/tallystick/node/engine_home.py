@@ -155,11 +155,20 @@ def prepare_engine(home: Home) -> list[str]:
 
 
 def _render(home: Home) -> str:
-    """Return the engine's config.toml; what is not named has the engine's own default."""
+    """Return the engine's config.toml."""
+    lines = ["# Written by Tallystick at each start, from tally.toml."]
+    for section, values in _sections(home).items():
+        if section:
+            lines += ["", f"[{section}]"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _sections(home: Home) -> dict[str, dict[str, Any]]:
+    """Return the engine's settings by section; what is not named has the engine's own default."""
     settings: EngineSection = home.settings.engine
     keys = home.keys_path / "engine"
-    commit_ms = settings.commit_ms
-    sections: dict[str, dict[str, Any]] = {
+    return {
         "": {
             "proxy_app": f"unix://{home.abci_path}",
             "moniker": home.settings.node.organisation,
@@ -202,7 +211,7 @@ def _render(home: Home) -> str:
             "peer_gossip_sleep_duration": "25ms",
             "create_empty_blocks_interval": f"{home.settings.ledger.heartbeat_seconds}s",
             "timeout_propose": "2s",
-            "timeout_commit": f"{commit_ms}ms",
+            "timeout_commit": f"{settings.commit_ms}ms",
             "skip_timeout_commit": False,
         },
         "statesync": sync_settings(home),
@@ -210,12 +219,6 @@ def _render(home: Home) -> str:
         "tx_index": {"indexer": "null"},
         "instrumentation": {"prometheus": False},
     }
-    lines = ["# Written by Tallystick at each start, from tally.toml."]
-    for section, values in sections.items():
-        if section:
-            lines += ["", f"[{section}]"]
-        lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-    return "\n".join(lines) + "\n"
 
 
 def write_peers(home: Home, peers: Sequence[str]) -> None:

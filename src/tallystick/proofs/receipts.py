@@ -182,18 +182,8 @@ def build_receipt(
     Raises:
         ReceiptError: `operation_not_json` or `malformed_transaction`.
     """
-    try:
-        frame, operations = split_transaction(transaction)
-    except MalformedError as error:
-        raise ReceiptError("malformed_transaction", f"the transaction cannot be read: {error.reason}") from None
-    if not 0 <= index < len(operations):
-        raise ReceiptError("not_in_transaction", "the transaction has no such operation")
-    try:
-        operation = decode_json(operations[index])
-    except MalformedError:
-        operation = None
-    if not isinstance(operation, dict):
-        raise ReceiptError("operation_not_json", "the operation is not a canonical JSON object")
+    frame, operations = _split(transaction)
+    operation = _operation_of(operations, index)
     receipt = Receipt(
         chain=header.chain,
         cosignatures=tuple(sorted(cosignatures, key=lambda each: each.organisation)),
@@ -217,6 +207,25 @@ def build_receipt(
         return encode_json(receipt)
     except MalformedError:
         raise ReceiptError("operation_not_json", "the operation is nested too deep for a receipt") from None
+
+
+def _split(transaction: bytes) -> tuple[bytes, list[bytes]]:
+    try:
+        return split_transaction(transaction)
+    except MalformedError as error:
+        raise ReceiptError("malformed_transaction", f"the transaction cannot be read: {error.reason}") from None
+
+
+def _operation_of(operations: Sequence[bytes], index: int) -> dict[str, Any]:
+    if not 0 <= index < len(operations):
+        raise ReceiptError("not_in_transaction", "the transaction has no such operation")
+    try:
+        operation = decode_json(operations[index])
+    except MalformedError:
+        operation = None
+    if not isinstance(operation, dict):
+        raise ReceiptError("operation_not_json", "the operation is not a canonical JSON object")
+    return operation
 
 
 def decode_receipt(data: bytes) -> Receipt:

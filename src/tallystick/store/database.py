@@ -167,8 +167,6 @@ class LedgerStore(History, Records, Signed):
             (number, emitted.leaf, encode_own(emitted.event).decode())
             for number, emitted in enumerate(result.events, self._last_event + 1)
         ]
-        upserts = [(c, k, v.decode()) for c, k, v in result.writes if v is not None]
-        removals = [(c, k) for c, k, v in result.writes if v is None]
         try:
             with self._transaction(synced=synced) as connection:
                 connection.execute(
@@ -187,12 +185,7 @@ class LedgerStore(History, Records, Signed):
                 _put_transactions(connection, block, transactions, bundles)
                 connection.executemany("INSERT INTO operations VALUES (?, ?, ?, ?)", operations)
                 connection.executemany("INSERT INTO events VALUES (?, ?, ?)", events)
-                connection.executemany(
-                    "INSERT INTO records(collection, key, value) VALUES (?, ?, ?) "
-                    "ON CONFLICT(collection, key) DO UPDATE SET value = excluded.value",
-                    upserts,
-                )
-                connection.executemany("DELETE FROM records WHERE collection = ? AND key = ?", removals)
+                _put_records(connection, result.writes)
         except StorageError:
             if not self._was_kept(block.height, header):
                 raise
@@ -234,6 +227,19 @@ class LedgerStore(History, Records, Signed):
         except sqlite3.Error:
             return False
         return not busy
+
+
+def _put_records(connection: sqlite3.Connection, writes: Sequence[tuple[str, str, bytes | None]]) -> None:
+    """Write what the records of a block are from now on."""
+    connection.executemany(
+        "INSERT INTO records(collection, key, value) VALUES (?, ?, ?) "
+        "ON CONFLICT(collection, key) DO UPDATE SET value = excluded.value",
+        [(collection, key, value.decode()) for collection, key, value in writes if value is not None],
+    )
+    connection.executemany(
+        "DELETE FROM records WHERE collection = ? AND key = ?",
+        [(collection, key) for collection, key, value in writes if value is None],
+    )
 
 
 def _put_transactions(
