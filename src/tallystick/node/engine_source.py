@@ -1,8 +1,9 @@
-"""The engine's source as it is compiled: the pinned module, with two of its constants put right and one program more.
+"""The engine's source as it is compiled: the pinned module, with three of its constants put right and one program more.
 
-Both constants cost processor time and change nothing that engines say to each other or keep, so that a corrected engine
-and an uncorrected one work together. Why they are worth it is told in docs/adr/0012. The program checks signatures, with
-the library with which engines check votes (docs/adr/0013). What the engine calls itself names what was done to its source.
+Two of them cost processor time (docs/adr/0012), one the way back to each other after a long cut (docs/adr/0015). They
+change nothing that engines say to each other or keep, so that a corrected engine and an uncorrected one work together.
+The program checks signatures, with the library with which engines check votes (docs/adr/0013). What the engine calls
+itself names what was done to its source.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from tallystick import ordering
 from tallystick.errors import IntegrityError
 
-CORRECTIONS = "tallystick.2"
+CORRECTIONS = "tallystick.3"
 """Number of what is done to the source; whatever changes in it is another engine."""
 VERIFIER = "verifier_main"
 """Name of the program that checks signatures."""
@@ -49,6 +50,9 @@ _CORRECTIONS = (
     Correction(
         "consensus/reactor.go", "time.NewTicker(100 * time.Microsecond)", "time.NewTicker(5 * time.Millisecond)"
     ),
+    # How often an engine tries to reach another again every few seconds. After that it waits three times as long each
+    # time, up to sixteen hours, and then gives up.
+    Correction("p2p/switch.go", "reconnectAttempts = 20", "reconnectAttempts = 1 << 30"),
 )
 
 

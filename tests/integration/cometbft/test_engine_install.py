@@ -27,11 +27,12 @@ test -f ./consensus/reactor.go && test -f ./cmd/verifier_main/main.go || exit 1
 printf "#!/bin/sh\\necho {said}\\n" > "$2/cometbft"
 printf "#!/bin/sh\\ncat > /dev/null\\nprintf '{answers}'\\n" > "$2/verifier_main"
 chmod 755 "$2/cometbft" "$2/verifier_main\""""
-SAYS, ANSWERS = "0.38.26+tallystick.2", r"\\\\001\\\\000"
+SAYS, ANSWERS = "0.38.26+tallystick.3", r"\\\\001\\\\000"
 BUILDS_IT = BUILDS.format(said=SAYS, answers=ANSWERS)
 SOURCE = {
     "abci/client/socket_client.go": 'x := timer.NewThrottleTimer("socketClient", flushThrottleMS),\n',
     "consensus/reactor.go": "t := time.NewTicker(100 * time.Microsecond)\n",
+    "p2p/switch.go": "const (\n\treconnectAttempts = 20\n\treconnectInterval = 5 * time.Second\n)\n",
     "go.mod": "module github.com/cometbft/cometbft\n\ngo 1.22.11\n",
 }
 
@@ -131,18 +132,19 @@ def test_failures_say_what_to_do(machine, told, kind, message):
     assert (None, None) == (find_engine(), find_verifier())
 
 
-def test_two_constants_of_the_source_are_put_right(tmp_path):
+def test_three_constants_of_the_source_are_put_right(tmp_path):
     """Each correction stands where it belongs, in a copy that can be removed; the module stays as it was fetched."""
     module = write_source(tmp_path / "module")
     write_corrected(module, tmp_path / "copy")
-    client, reactor = (tmp_path / "copy" / name for name in list(SOURCE)[:2])
+    client, reactor, switch = (tmp_path / "copy" / name for name in list(SOURCE)[:3])
     assert 'x := timer.NewThrottleTimer("socketClient", flushThrottleMS*time.Millisecond),\n' == client.read_text()
     assert "t := time.NewTicker(5 * time.Millisecond)\n" == reactor.read_text()
+    assert "\treconnectAttempts = 1 << 30\n\treconnectInterval = 5 * time.Second\n" in switch.read_text()
     assert SOURCE == {name: (module / name).read_text() for name in SOURCE}
     shutil.rmtree(tmp_path / "copy")
 
 
-@pytest.mark.parametrize("name", list(SOURCE)[:2])
+@pytest.mark.parametrize("name", list(SOURCE)[:3])
 @pytest.mark.parametrize("change", [lambda text: "", lambda text: text * 2])
 def test_source_that_the_corrections_do_not_fit_is_not_built(machine, tmp_path, name, change):
     """A place that is missing, or there twice, is said by its file, and nothing is compiled."""
