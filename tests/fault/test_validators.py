@@ -32,6 +32,7 @@ VICTIMS = {
 # Healing is waited for after every so many kills, so that the others meet a network that is still healing.
 LOOK_EVERY = 4
 BLOCKS_BEHIND = 5 * ROUNDS
+DOWNS = max(1, ROUNDS // 12)
 
 
 @contextmanager
@@ -113,36 +114,49 @@ def test_kills_at_random_moments_under_load(tmp_path, record_property):
 def test_one_down_goes_on_two_down_stop_and_three_go_on_again(tmp_path):
     """One of four away stops nothing; two away stop commits and nothing else; with three it goes on and all catch up."""
     directory = tmp_path / "net"
+    acknowledged, one_down, two_down = {}, [], []
     with running_network(directory) as nodes:
-        first, second, third, fourth = nodes
-        with submitting(first) as submitters:
-            (submitter,) = submitters
-            wait_for(lambda: submitter.acknowledged, "the first to be recorded")
+        for _ in range(DOWNS):
+            with submitting(nodes[0]) as (submitter,):
+                wait_for(lambda submitter=submitter: submitter.acknowledged, "the first to be recorded")
+                one, two = _take_down_and_bring_back(directory, nodes, submitter)
+                one_down.append(one)
+                two_down.append(two)
+            acknowledged |= submitter.acknowledged
+            wait_for_rest(nodes)
+    found = compare(nodes, acknowledged)
+    record_fault("one-down", tried=DOWNS, lost=found.lost, forked=found.forked, recovery_s=one_down)
+    record_fault("two-down", tried=DOWNS, lost=found.lost, forked=found.forked, recovery_s=two_down)
+    assert_same_everywhere(nodes, acknowledged)
 
-            began = time.monotonic()
-            fourth.kill_all()
-            one_down = wait_for_commits(submitter, began, "commits with one of four down", 4)
 
-            third.kill_all()
-            wait_for(lambda: is_still(first), "commits to stop")
-            stopped, count = on_disk(first), len(submitter.acknowledged)
-            for node in (first, second):
-                with node.api() as api:
-                    assert api.get("/v1/status")["alarm"] is None
-                    assert 4 == len(api.get("/v1/organisations"))
-            time.sleep(3)
-            assert (stopped, count) == (on_disk(first), len(submitter.acknowledged))
+def _take_down_and_bring_back(directory, nodes, submitter):
+    """Kill the fourth validator, then the third; bring back the third, then the fourth.
 
-            began = time.monotonic()
-            network.up(directory, [third.organisation])
-            two_down = wait_for_commits(submitter, began, "commits with three of them", 1)
-            wait_for_commits(submitter, began, "commits to go on", 4)
-            network.up(directory)
-        wait_for_rest(nodes)
-    found = compare(nodes, submitter.acknowledged)
-    record_fault("one-down", tried=1, lost=found.lost, forked=found.forked, recovery_s=[one_down])
-    record_fault("two-down", tried=1, lost=found.lost, forked=found.forked, recovery_s=[two_down])
-    assert_same_everywhere(nodes, submitter.acknowledged)
+    Returns:
+        Seconds until commits went on with one down, and from the start of the third until they did with two.
+    """
+    first, second, third, fourth = nodes
+    began = time.monotonic()
+    fourth.kill_all()
+    one_down = wait_for_commits(submitter, began, "commits with one of four down", 4)
+
+    third.kill_all()
+    wait_for(lambda: is_still(first), "commits to stop")
+    stopped, count = on_disk(first), len(submitter.acknowledged)
+    for node in (first, second):
+        with node.api() as api:
+            assert api.get("/v1/status")["alarm"] is None
+            assert 4 == len(api.get("/v1/organisations"))
+    time.sleep(3)
+    assert (stopped, count) == (on_disk(first), len(submitter.acknowledged))
+
+    began = time.monotonic()
+    network.up(directory, [third.organisation])
+    two_down = wait_for_commits(submitter, began, "commits with three of them", 1)
+    wait_for_commits(submitter, began, "commits to go on", 4)
+    network.up(directory)
+    return one_down, two_down
 
 
 def test_validator_far_behind_catches_up(tmp_path):
