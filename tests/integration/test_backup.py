@@ -28,6 +28,7 @@ from tests.support.damage import flipped
 from tests.support.disks import mounted_disk
 from tests.support.nodes import PASSPHRASE as NODE_PASSPHRASE
 from tests.support.nodes import RunningNode, running_zone, until, wait_for
+from tests.support.older_ledgers import make_old
 
 PASSPHRASE = "another horse entirely"
 ORGANISATION = "city-hospital"
@@ -126,6 +127,26 @@ def test_restored_home_is_the_one_that_was_backed_up(zone, small, tmp_path):
     assert b"SQLite format" not in small.read_bytes()
     assert ORGANISATION.encode() not in small.read_bytes()
     assert 0o600 == small.stat().st_mode & 0o777
+
+
+def test_backup_of_an_earlier_version_is_restored_in_this_ones_format(zone, tmp_path):
+    """A file of format 1 comes out of its backup as it went in, is converted, checked, and ordered on."""
+    old = shutil.copytree(zone[0].path, tmp_path / "old", ignore=shutil.ignore_patterns("*.sock"))
+    make_old(old / "ledger.db", rulebook())
+    with pytest.raises(StorageError, match="its format is 1"):
+        LedgerStore(old / "ledger.db", rulebook(), read_only=True)
+    made = backup(Home(old), tmp_path / "old.backup", PASSPHRASE, scrypt_n=2).path
+    restored = restore(made, tmp_path / "back", PASSPHRASE)
+    assert (5, 5) == (restored.height, restored.operations)
+    report = check(restored.home.path)
+    assert report.ok, report.findings
+
+    async def record():
+        restored.home.clear_restored()
+        async with Running(restored.home, open_keys(restored.home, NODE_PASSPHRASE)) as running:
+            return await running.ledger.submit([evidence()])
+
+    assert 6 == asyncio.run(record()).height
 
 
 @pytest.mark.parametrize("passphrase", ["caf\u00e9 on the corner", "bytes \udcff that are no text"])

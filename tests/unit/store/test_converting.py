@@ -11,23 +11,8 @@ from tallystick.machine import Block, execute_block
 from tallystick.store import LedgerStore, opening
 from tallystick.store.converting import convert
 from tests.support.ledgers import LedgerHome, check, make_home, note
+from tests.support.older_ledgers import make_old
 from tests.support.toy import RULEBOOK
-
-# How format 1 kept transactions; all else was as it is.
-FORMAT_1 = (
-    "DROP VIEW history",
-    "DROP TABLE transactions",
-    "DROP TABLE bundles",
-    "CREATE TABLE transactions(seq INTEGER PRIMARY KEY, height INTEGER NOT NULL, id BLOB NOT NULL, "
-    "organisation TEXT NOT NULL, first_leaf INTEGER, bytes BLOB NOT NULL)",
-    "CREATE UNIQUE INDEX transactions_id ON transactions(id)",
-    "CREATE INDEX transactions_height ON transactions(height)",
-    """CREATE VIEW history AS
-SELECT o.leaf, t.height, strftime('%Y-%m-%dT%H:%M:%fZ', b.time_ms / 1000.0, 'unixepoch') AS time, t.organisation,
-       o.type, o.outcome, lower(hex(t.id)) AS "transaction", o.leaf - t.first_leaf AS "index"
-FROM operations o JOIN transactions t ON t.seq = o.tx JOIN blocks b ON b.height = t.height""",
-    "UPDATE meta SET value = '1' WHERE name = 'format'",
-)
 
 
 def said(store):
@@ -41,20 +26,6 @@ def said(store):
         store.query("SELECT * FROM history ORDER BY leaf"),
         [store.find_transaction(identifier) for (identifier,) in store.query("SELECT id FROM transactions")],
     )
-
-
-def make_old(path):
-    """Make a file one of format 1."""
-    with closing(LedgerStore(path, RULEBOOK, read_only=True)) as store:
-        rows = [
-            (*row, store.find_transaction(row[2])[2])
-            for row in store.query("SELECT seq, height, id, organisation, first_leaf FROM transactions ORDER BY seq")
-        ]
-    with closing(sqlite3.connect(path)) as connection:
-        for statement in FORMAT_1:
-            connection.execute(statement)
-        connection.executemany("INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)", rows)
-        connection.commit()
 
 
 def everything(path):
@@ -71,7 +42,7 @@ def old(tmp_path):
     home = make_home(tmp_path / "home")
     with closing(LedgerStore(home / "ledger.db", RULEBOOK, read_only=True)) as store:
         before = said(store)
-    make_old(home / "ledger.db")
+    make_old(home / "ledger.db", RULEBOOK)
     return home, before
 
 
@@ -104,7 +75,7 @@ def test_large_block_is_converted_in_several_bundles(tmp_path):
     home.run([[("bank", [note(f"k{number}", "x" * 900)], True) for number in range(200)]])
     before = said(home.store)
     home.close()
-    make_old(home.path)
+    make_old(home.path, RULEBOOK)
     with closing(LedgerStore(home.path, RULEBOOK)) as store:
         assert before == said(store)
         assert 2 <= store.query("SELECT count(*) FROM bundles")[0][0] < 10
