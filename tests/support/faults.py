@@ -29,7 +29,7 @@ FAULTS = {
     "wrong-hash": "a validator comes to another app hash, and signs it: the others go on without it, and name it",
     "wrong-header": "a validator votes as the others do, and signs another header of the zone: refused, and named",
     "double-vote": "one consensus key at two engines: the double vote is evidence in a block, kept and shown",
-    "bad-network": "300 ms each way and one segment in twenty lost between four validators; operations meanwhile",
+    "bad-network": "300 ms each way and one packet in twenty lost between four validators; operations meanwhile",
     "forged-block": "a node serves a replica forged, replayed or cut blocks and heads: refused, another source taken",
     "forged-snapshot": "a node serves a newcomer altered or forged snapshots: refused, another source taken",
     "lost-source": "a newcomer's source goes away in the middle of a snapshot: what it gave is kept, another source taken",

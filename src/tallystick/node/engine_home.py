@@ -32,6 +32,7 @@ from tallystick.ordering.cometbft.rpc import RPC_SETTINGS
 
 _PEERS_FILE = "peers.json"
 _PACKET_BYTES = 128 << 10
+_INBOUND = 1_000
 _PRIVATE_TYPE = "tendermint/PrivKeyEd25519"
 
 
@@ -192,6 +193,9 @@ def _sections(home: Home) -> dict[str, dict[str, Any]]:
             "addr_book_strict": False,
             "allow_duplicate_ip": True,
             "pex": False,
+            # Who may stay is for the ledger to say (`filter_peers`). By the engine's own 40, strangers who say nothing
+            # could keep a validator's door shut, and in a large zone the members themselves.
+            "max_num_inbound_peers": _INBOUND,
             "send_rate": 20_480_000,
             "recv_rate": 20_480_000,
             "flush_throttle_timeout": "10ms",

@@ -17,6 +17,7 @@ def test_ends_of_the_logs_that_grew(tmp_path):
     before.write_text("of another test\n")
     os.utime(before, (1_000, 1_000))
     (tmp_path / "no.log").mkdir()
+    (tmp_path / "000001.log").write_bytes(b"\0 of an engine's database")
     found = dict(last_words(tmp_path, since=2_000.0))
     assert {f"last lines of {short}", f"last lines of {long}"} == set(found)
     assert "half a � letter\nthe end" == found[f"last lines of {short}"]
