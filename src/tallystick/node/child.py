@@ -6,6 +6,7 @@ import tallystick.node.lean  # noqa: F401 - first of all
 
 # isort: split
 import asyncio
+import faulthandler
 import gc
 import sys
 from collections.abc import Callable, Coroutine
@@ -39,6 +40,8 @@ def run_child(name: str, run: Callable[[Home, OpenKeys], Coroutine[None, None, N
         where all processes of the node are.
     """
     log = structlog.get_logger(name)
+    # A supervisor that finds this process standing still aborts it: where its threads are is then in the log.
+    faulthandler.enable()
     try:
         home = Home(Path(sys.argv[1]))
         set_up_logs(home.settings.log)

@@ -105,7 +105,7 @@ DOCS: dict[str, str] = {
     "anew: `tally node repair --engine`.",
     "engine.stall_seconds": "How long the engine may stand still, while transactions wait and enough validators are "
     "connected, before it is started again; as much more for each validator that is away, and twice as long after each "
-    "try that did not help.",
+    "try that did not help. A core or an office that gives no sign of life is given ten times as long.",
     "api.listen": "`host:port` of the HTTP API. Loopback only; put a proxy with TLS in front for anything else.",
     "ledger.state_cache_mib": "Memory for the state tree and records; beyond it they are read from disk, slower.",
     "ledger.heartbeat_seconds": "The orderer makes an empty block after so long without one, so that deadlines pass.",

@@ -9,7 +9,7 @@ from tallystick.keys import OpenKeys
 from tallystick.node.child import rest_of_collecting, run_child
 from tallystick.node.core import Core
 from tallystick.node.homes import Home
-from tallystick.node.lifeline import end_in_time, wait_for_end
+from tallystick.node.lifeline import end_in_time, give_pulse, wait_for_end
 from tallystick.node.locks import CORE, wait_for_lock
 from tallystick.node.system_key import SystemKey
 
@@ -23,7 +23,7 @@ async def run(home: Home, keys: OpenKeys) -> None:
     rest_of_collecting(200_000)
     await core.start()
     try:
-        work = {asyncio.create_task(core.run()), asyncio.create_task(wait_for_end())}
+        work = {asyncio.create_task(each) for each in (core.run(), wait_for_end(), give_pulse())}
         ended, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()

@@ -1,8 +1,13 @@
-"""How a child process of a node ends: by a signal to stop, or because its supervisor is gone; and in bounded time."""
+"""A child process of a node and its supervisor: the child gives signs of life, and hears when it is to end.
+
+Both go over the socket that is the child's standard input. A child ends by a signal to stop, or because its supervisor is
+gone; and in bounded time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
@@ -10,6 +15,8 @@ import sys
 
 # Longer than a supervisor waits for a child that it has told to stop.
 END_SECONDS = 15.0
+PULSE_SECONDS = 5.0
+PULSE = b"."
 
 
 async def wait_for_end() -> None:
@@ -27,12 +34,29 @@ async def wait_for_end() -> None:
                 ended.set()
         except BlockingIOError:
             return
+        except OSError:
+            # The other end is gone, with a sign of life in it that was not heard.
+            ended.set()
 
     loop.add_reader(descriptor, read)
     try:
         await ended.wait()
     finally:
         loop.remove_reader(descriptor)
+
+
+async def give_pulse() -> None:
+    """Give a sign of life to the supervisor every few seconds; never return.
+
+    A loop that stands still gives none, and its supervisor starts another process in its place. So this begins when all
+    is up: what a start takes depends on the ledger.
+    """
+    descriptor = sys.stdin.fileno()
+    while True:
+        # One that is stopped itself hears nothing; one that is gone is noticed by `wait_for_end`.
+        with contextlib.suppress(OSError):
+            os.write(descriptor, PULSE)
+        await asyncio.sleep(PULSE_SECONDS)
 
 
 def end_in_time(seconds: float = END_SECONDS) -> None:

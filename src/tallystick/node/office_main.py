@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from tallystick.keys import OpenKeys
 from tallystick.node.child import rest_of_collecting, run_child
 from tallystick.node.homes import Home
-from tallystick.node.lifeline import end_in_time, wait_for_end
+from tallystick.node.lifeline import end_in_time, give_pulse, wait_for_end
 from tallystick.node.locks import OFFICE, wait_for_lock
 from tallystick.node.office_process import OfficeProcess
 
@@ -19,7 +20,9 @@ async def run(home: Home, keys: OpenKeys) -> None:
     rest_of_collecting(50_000)
     try:
         await process.start()
+        pulse = asyncio.create_task(give_pulse())
         await wait_for_end()
+        pulse.cancel()
     finally:
         end_in_time()
         await process.stop()

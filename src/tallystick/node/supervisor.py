@@ -1,9 +1,10 @@
 """`tally node run`: starts the core and the office, watches both, and stops them in order.
 
 The two are processes of their own: a crash of the office does not touch the core. Whichever dies is started again, with
-growing pauses if it dies at once. Each child holds one end of a pipe to this process: when this process is gone, however
-it went, the pipe closes and the child stops by itself. What opens the keys travels over that pipe, never in arguments or the
-environment.
+growing pauses if it dies at once. Each child holds one end of a socket to this process: when this process is gone, however
+it went, the socket closes and the child stops by itself. What opens the keys travels over it, never in arguments or the
+environment. The other way come signs of life (`lifeline`): a child that has given some and then gives none for long stands
+still, whatever the reason, and is killed and started again like one that died.
 
 A validator's engine is a third child, and one with its core: it ends with code 0 when its core dies, which is a fault all
 the same; one that does not end is killed; and where the core finds that the engine stands still, both are started again.
@@ -15,9 +16,11 @@ This process lives as long as its node, so that it loads little (`supervisor_mai
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -58,6 +61,12 @@ _ENGINE_SECONDS = 10.0
 _LAST_WORDS_SECONDS = 5.0
 # A signal or the end of a child wakes this process; it looks by itself only in case one was missed.
 _LOOK_SECONDS = 1.0
+# A child gives no sign of life while it does one large thing: it is waited for so many times as long as an engine.
+_STUCK_PATIENCES = 10
+# Who looks only after so long was asleep with all else on this machine: that says nothing about a child.
+_ASLEEP_SECONDS = 10.0
+# What an aborted child has to write where its threads stand.
+_TRACE_SECONDS = 2.0
 
 
 class Child:
@@ -72,6 +81,7 @@ class Child:
         *options: str,
         speaks: bool = False,
         log: Log | None = None,
+        patience_seconds: float = math.inf,
     ) -> None:
         """Prepare a child; `start` runs it.
 
@@ -83,6 +93,7 @@ class Child:
             options: see above.
             speaks: whether its standard output is the engine's log, to be read here.
             log: of this process.
+            patience_seconds: how long it may go without a sign of life after it has given one.
         """
         self.name = name
         self.deaths = 0
@@ -92,6 +103,11 @@ class Child:
         self._log = JsonLog() if log is None else log
         self._reader: threading.Thread | None = None
         self._deadline: float | None = None
+        self._patience = patience_seconds
+        self._line: socket.socket | None = None
+        # When it last gave a sign of life, if it has, and when this process last looked.
+        self._alive: float | None = None
+        self._looked = 0.0
         self._facts = Process()
         self._command = [sys.executable, "-m", module, str(home), *options]
         self._secret = secret
@@ -113,20 +129,22 @@ class Child:
     def start(self) -> None:
         """Run it."""
         ear, mouth = os.pipe() if self._speaks else (-1, None)
-        process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=mouth, bufsize=0, start_new_session=True
-        )
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(self._command, stdin=theirs.fileno(), stdout=mouth, start_new_session=True)
         if mouth is not None:
             os.close(mouth)
             self._reader = follow(os.fdopen(ear, "rb"), EngineLog(time.monotonic, emit=into(self._log)))
         self._process = process
-        self._started = time.monotonic()
-        self._deadline = None
+        self._hang_up()
+        self._line = ours
+        self._started = self._looked = time.monotonic()
+        self._alive = self._deadline = None
         self._facts = msgspec.structs.replace(self._facts, pid=process.pid, started_at=_now_ms(), restarts=self.deaths)
-        if process.stdin is not None:
-            # A child that was killed before it could read is found dead, and started again, by `watch`.
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(self._secret.encode() + b"\n")
+        # A child that was killed before it could read is found dead, and started again, by `watch`.
+        with contextlib.suppress(BrokenPipeError):
+            ours.sendall(self._secret.encode() + b"\n")
+        ours.setblocking(False)
         self._log.info("child_started", child=self.name, pid=process.pid)
 
     def watch(self) -> float:
@@ -143,6 +161,7 @@ class Child:
             return max(0.0, min(self._next_try - now, _LOOK_SECONDS)) if self._process is None else _LOOK_SECONDS
         code = process.poll()
         if code is None:
+            self._look_for_life(process, now)
             return self._look_at_deadline(process, now)
         self._ended(code, now)
         if now - self._started > _STEADY_SECONDS:
@@ -154,6 +173,32 @@ class Child:
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._process = None
         return pause
+
+    def _look_for_life(self, process: subprocess.Popen[bytes], now: float) -> None:
+        """Abort a process that stands still."""
+        asleep = now - self._looked > _ASLEEP_SECONDS
+        self._looked = now
+        if self._hear_pulse() or (asleep and self._alive is not None):
+            self._alive = now
+        if self._alive is None or self._deadline is not None or now - self._alive <= self._patience:
+            return
+        self._log.error("child_stands_still", child=self.name, pid=process.pid, seconds=int(now - self._alive))
+        process.send_signal(signal.SIGABRT)
+        self.must_end_within(_TRACE_SECONDS)
+
+    def _hear_pulse(self) -> bool:
+        """Tell whether it has given a sign of life since the last time."""
+        if self._line is None:
+            return False
+        try:
+            return self._line.recv(4096) != b""
+        except OSError:
+            return False
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
     def must_end_within(self, seconds: float) -> None:
         """Kill the process that runs now if it has not ended by itself in so long."""
@@ -195,8 +240,7 @@ class Child:
             process.kill()
             process.wait()
         self._hear_last_words()
-        if process.stdin is not None:
-            process.stdin.close()
+        self._hang_up()
         self._process = None
 
 
@@ -248,8 +292,18 @@ class Supervisor:
 
     def _make_children(self) -> None:
         options = (HANDED_OVER,) if self._handed_over else ()
+        patience = _STUCK_PATIENCES * self._home.settings.engine.stall_seconds
         self._children = [
-            Child(name, module, self._home.path, self._secret, *options, speaks=name == "engine", log=self._log)
+            Child(
+                name,
+                module,
+                self._home.path,
+                self._secret,
+                *options,
+                speaks=name == "engine",
+                log=self._log,
+                patience_seconds=patience,
+            )
             for name, module in self._modules or _modules_of(self._home)
         ]
         self._by_name = {child.name: child for child in self._children}

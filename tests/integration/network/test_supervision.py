@@ -11,7 +11,9 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -161,6 +163,33 @@ def test_last_words_of_a_crashed_engine_are_in_the_nodes_log(nodes: list[Network
     shown = LogFiles(node.directory).newest(10_000)
     assert any(line.organisation == node.organisation and "SIGQUIT: quit" in line.line for line in shown)
     assert {each.organisation for each in nodes} == {line.organisation for line in shown}
+
+
+def test_core_and_office_that_stand_still_are_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's RPC and the sockets go on, and nothing behind them: the supervisor misses the signs of life."""
+    monkeypatch.setenv("TALLY_ENGINE_STALL_SECONDS", "2")
+    with running_network(tmp_path / "net", validators=1) as (node,):
+        # Signs of life come every five seconds, from when all is up.
+        wait_for(lambda: _has_run_for(node, 10), "each to have given a sign of life")
+        before = node.parts()
+        for name in ("core_main", "office_main"):
+            os.kill(before[name], signal.SIGSTOP)
+        wait_for(lambda: len(events(node, "child_stands_still")) == 2, "both to be missed", 90)
+        wait_until_ready([node])
+        assert {"core": 1, "engine": 1, "office": 1} == restarts(node)
+        told = read_processes(node.home.path).children
+        assert (-signal.SIGKILL, 0, -signal.SIGKILL) == tuple(
+            told[name].last_exit for name in ("core", "engine", "office")
+        )
+        file = tmp_path / "after.txt"
+        file.write_text("recorded by those that took their place")
+        with node.client() as zone:
+            assert zone.record_evidence([file]).recorded
+
+
+def _has_run_for(node: NetworkNode, seconds: float) -> bool:
+    started = max(process.started_at for process in read_processes(node.home.path).children.values())
+    return time.time() > started / 1_000 + seconds
 
 
 def test_validators_that_are_away_are_waited_for_without_restarts(nodes: list[NetworkNode]) -> None:

@@ -37,13 +37,36 @@ async def run():
     await asyncio.to_thread(for_ever_held)
 asyncio.run(run())
 """
+# Gives signs of life for as long as `alive` is there, then does nothing more.
+LIVELY = """
+import asyncio, faulthandler, sys, time
+from pathlib import Path
+from tallystick.node import lifeline
+from tallystick.node.child import read_secret
+faulthandler.enable()
+lifeline.PULSE_SECONDS = 0.05
+home = Path(sys.argv[1])
+read_secret()
+(home / "pids").open("a").write("1\\n")
+def stand_still():
+    time.sleep(60)
+async def run():
+    asyncio.create_task(lifeline.give_pulse())
+    while (home / "alive").exists():
+        await asyncio.sleep(0.02)
+    stand_still()
+asyncio.run(run())
+"""
 FAILING = "import sys; sys.stdin.readline(); sys.exit(3)"
 PARENT = """
 import sys
 from pathlib import Path
 from tallystick.node.supervisor import Supervisor
+from tallystick.node.config import EngineSection
 class Place:
     path = Path(sys.argv[1])
+    class settings:
+        engine = EngineSection()
 Supervisor(Place, sys.argv[2], modules=(("one", "supervised_child"),)).run()
 """
 HANDED_OVER = PARENT.replace("sys.argv[2],", "sys.argv[2], handed_over=True,")
@@ -53,6 +76,7 @@ HANDED_OVER = PARENT.replace("sys.argv[2],", "sys.argv[2], handed_over=True,")
 def modules(tmp_path, monkeypatch):
     (tmp_path / "supervised_child.py").write_text(CHILD)
     (tmp_path / "failing_child.py").write_text(FAILING)
+    (tmp_path / "lively_child.py").write_text(LIVELY)
     source = str(Path(__file__).parents[3] / "src")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{source}")
     monkeypatch.setenv("EXPECTED", SECRET)
@@ -176,15 +200,105 @@ def test_child_that_is_killed_again_and_again_comes_back_soon(modules):
     assert [0.1, 0.2, 0.4, 0.5, 0.5] == pauses[:5]
 
 
-class _Notebook:
-    """Stands for the log, and keeps the pauses that it is told."""
+def watch_until(child, condition, what):
+    """Watch a child as a supervisor does, but more often."""
 
-    def __init__(self, pauses):
+    def look():
+        child.watch()
+        return condition()
+
+    wait_for(look, what)
+
+
+def test_child_that_stands_still_is_aborted_and_started_again(modules, capfd):
+    """It has given signs of life and gives none any more: it says where it stands, and another takes its place."""
+    (modules / "alive").touch()
+    errors = []
+    child = Child("one", "lively_child", modules, SECRET, log=_Notebook([], errors), patience_seconds=1.0)
+    try:
+        watch_until(child, lambda: pids(modules), "the child")
+        for _ in range(200):
+            child.watch()
+            time.sleep(0.01)
+        assert [] == errors
+        (modules / "alive").unlink()
+        watch_until(child, lambda: child.deaths, "the child to be aborted")
+        (modules / "alive").touch()
+        watch_until(child, lambda: len(pids(modules)) == 2, "another child")
+    finally:
+        child.stop()
+    assert ["child_stands_still", "child_died"] == errors
+    assert -signal.SIGABRT == child.last_exit
+    assert "in stand_still" in capfd.readouterr().err
+
+
+def test_child_that_is_stopped_by_somebody_is_killed(modules):
+    """It does not hear that it is to say where it stands."""
+    (modules / "alive").touch()
+    child = Child("one", "lively_child", modules, SECRET, log=_Notebook([]), patience_seconds=0.5)
+    try:
+        watch_until(child, lambda: pids(modules), "the child")
+        os.kill(child.pid, signal.SIGSTOP)
+        watch_until(child, lambda: child.deaths, "the child to be killed")
+        assert -signal.SIGKILL == child.last_exit
+    finally:
+        child.stop()
+
+
+def test_child_that_never_gave_a_sign_of_life_is_let_be(modules):
+    """What is starting, and an engine, say nothing that could be missed."""
+    errors = []
+    child = Child("one", "supervised_child", modules, SECRET, log=_Notebook([], errors), patience_seconds=0.0)
+    try:
+        watch_until(child, lambda: pids(modules), "the child")
+        for _ in range(50):
+            child.watch()
+            time.sleep(0.01)
+        assert ([], 0) == (errors, child.deaths)
+    finally:
+        child.stop()
+
+
+def test_supervisor_that_was_asleep_blames_nobody(modules, monkeypatch):
+    """Nobody heard the signs of life of a machine that stood still as a whole."""
+    (modules / "alive").touch()
+    errors = []
+    child = Child("one", "lively_child", modules, SECRET, log=_Notebook([], errors), patience_seconds=5.0)
+    clock = [time.monotonic()]
+    monkeypatch.setattr("tallystick.node.supervisor.time.monotonic", lambda: clock[0])
+    try:
+        child.start()
+        while not pids(modules):
+            time.sleep(0.02)
+        time.sleep(0.3)
+        child.watch()
+        os.kill(child.pid, signal.SIGSTOP)
+        time.sleep(0.2)
+        child.watch()
+        clock[0] += 60
+        child.watch()
+        assert [] == errors
+        for _ in range(6):
+            clock[0] += 1
+            child.watch()
+        assert ["child_stands_still"] == errors
+        os.kill(child.pid, signal.SIGCONT)
+    finally:
+        monkeypatch.undo()
+        child.stop()
+
+
+class _Notebook:
+    """Stands for the log, and keeps the pauses that it is told, and what went wrong."""
+
+    def __init__(self, pauses, errors=None):
         self._pauses = pauses
+        self._errors = [] if errors is None else errors
 
     def info(self, event, **_):
         pass
 
     def error(self, event, *, again_in_seconds=None, **_):
+        self._errors.append(event)
         if again_in_seconds is not None:
             self._pauses.append(again_in_seconds)
