@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.node.supervisor import Child
+from tallystick.node.supervised import Child
 from tests.support.nodes import wait_for
 
 SECRET = "seven herons crossed the river"
@@ -265,7 +265,7 @@ def test_supervisor_that_was_asleep_blames_nobody(modules, monkeypatch):
     errors = []
     child = Child("one", "lively_child", modules, SECRET, log=_Notebook([], errors), patience_seconds=5.0)
     clock = [time.monotonic()]
-    monkeypatch.setattr("tallystick.node.supervisor.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tallystick.node.supervised.time.monotonic", lambda: clock[0])
     try:
         child.start()
         while not pids(modules):

@@ -42,9 +42,10 @@ os.write(1, (home / "say").read_bytes())
 PARENT = """
 import sys
 from pathlib import Path
+import tallystick.node.supervised as supervised
 import tallystick.node.supervisor as supervisor
 from tallystick.node.config import EngineSection
-supervisor.STOP_SECONDS = 0.3
+supervised.STOP_SECONDS = 0.3
 supervisor._ENGINE_SECONDS = 0.3
 class Place:
     path = Path(sys.argv[1])
