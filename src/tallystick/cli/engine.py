@@ -35,7 +35,7 @@ def ensure_engine(screen: Screen) -> None:
 def install(as_json: JsonOption = False) -> None:
     """Build the engine from its published source.
 
-    It is one pinned version of CometBFT, verified, three of its constants put right, and kept for this user; with it comes
+    It is one pinned version of CometBFT, verified, four of its constants put right, and kept for this user; with it comes
     a program that checks signatures faster. That takes a minute or two the first time. A Go compiler is used if there is
     one, and fetched for this alone if not.
     """

@@ -4,7 +4,7 @@ Rules:
 
 - The version is written here and never "latest", which resolves to a line that was given up.
 - What is compiled is what was pinned: the checksum of the module is compared with the one below before anything is
-  built. Three constants of it are then put right (`engine_source`). Different compilers give different bytes, so the
+  built. Four constants of it are then put right (`engine_source`). Different compilers give different bytes, so the
   binary itself has no checksum.
 - With it comes a program that checks signatures faster than this process can. It is there wherever the engine was built;
   nodes do without where it is not.

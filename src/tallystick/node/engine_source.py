@@ -1,6 +1,6 @@
-"""The engine's source as it is compiled: the pinned module, with three of its constants put right and one program more.
+"""The engine's source as it is compiled: the pinned module, with four of its constants put right and one program more.
 
-Two of them cost processor time (docs/adr/0012), one the way back to each other after a long cut (docs/adr/0015). They
+Two of them cost processor time (docs/adr/0012), two cost time on the way back to each other (docs/adr/0015). They
 change nothing that engines say to each other or keep, so that a corrected engine and an uncorrected one work together.
 The program checks signatures, with the library with which engines check votes (docs/adr/0013). What the engine calls
 itself names what was done to its source.
@@ -53,6 +53,10 @@ _CORRECTIONS = (
     # How often an engine tries to reach another again every few seconds. After that it waits three times as long each
     # time, up to sixteen hours, and then gives up.
     Correction("p2p/switch.go", "reconnectAttempts = 20", "reconnectAttempts = 1 << 30"),
+    # By how much, at random, the first attempt and each further one is put off, so that thousands do not come at once.
+    Correction(
+        "p2p/switch.go", "dialRandomizerIntervalMilliseconds = 3000", "dialRandomizerIntervalMilliseconds = 300"
+    ),
 )
 
 

@@ -32,7 +32,8 @@ BUILDS_IT = BUILDS.format(said=SAYS, answers=ANSWERS)
 SOURCE = {
     "abci/client/socket_client.go": 'x := timer.NewThrottleTimer("socketClient", flushThrottleMS),\n',
     "consensus/reactor.go": "t := time.NewTicker(100 * time.Microsecond)\n",
-    "p2p/switch.go": "const (\n\treconnectAttempts = 20\n\treconnectInterval = 5 * time.Second\n)\n",
+    "p2p/switch.go": "const (\n\tdialRandomizerIntervalMilliseconds = 3000\n"
+    "\treconnectAttempts = 20\n\treconnectInterval = 5 * time.Second\n)\n",
     "go.mod": "module github.com/cometbft/cometbft\n\ngo 1.22.11\n",
 }
 
@@ -132,7 +133,7 @@ def test_failures_say_what_to_do(machine, told, kind, message):
     assert (None, None) == (find_engine(), find_verifier())
 
 
-def test_three_constants_of_the_source_are_put_right(tmp_path):
+def test_four_constants_of_the_source_are_put_right(tmp_path):
     """Each correction stands where it belongs, in a copy that can be removed; the module stays as it was fetched."""
     module = write_source(tmp_path / "module")
     write_corrected(module, tmp_path / "copy")
@@ -140,6 +141,7 @@ def test_three_constants_of_the_source_are_put_right(tmp_path):
     assert 'x := timer.NewThrottleTimer("socketClient", flushThrottleMS*time.Millisecond),\n' == client.read_text()
     assert "t := time.NewTicker(5 * time.Millisecond)\n" == reactor.read_text()
     assert "\treconnectAttempts = 1 << 30\n\treconnectInterval = 5 * time.Second\n" in switch.read_text()
+    assert "\tdialRandomizerIntervalMilliseconds = 300\n" in switch.read_text()
     assert SOURCE == {name: (module / name).read_text() for name in SOURCE}
     shutil.rmtree(tmp_path / "copy")
 
