@@ -1,7 +1,8 @@
-"""Run the fault suite and write its table: `python -m tools.write_faults [RECORD]`.
+"""Run the fault suite and write its table: `python -m tools.write_faults [RECORD [AGAIN]]`.
 
 Without a record the suite in tests/fault runs first, at the length that `TALLY_FAULT_ROUNDS` asks for. The page is
-written only from a record that holds every fault the suite knows, so that no table mixes runs.
+written only from a record that holds every fault the suite knows, so that no table mixes runs. Scenes that were run again
+by themselves, as what they show has changed since, may be given as a second record; their rows are marked.
 
 `check_faults` needs no run: the page's rows are the faults that the suite knows, and each of these has a scene.
 """
@@ -24,6 +25,7 @@ from tools.tracked import ROOT
 from tools.write_bench import machine
 
 PAGE = "docs/reference/faults.md"
+_MARK = "¹"
 SUITE = "tests/fault"
 _TOP = """# Faults, and what came of them
 
@@ -53,8 +55,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     recovery_s: list[float]
 
 
-def read_record(lines: Iterable[str]) -> dict[str, Row]:
+def read_record(lines: Iterable[str], *, whole: bool = True) -> dict[str, Row]:
     """Return what a run recorded, added up by fault.
+
+    Args:
+        lines: of the record.
+        whole: whether it must be of the whole suite.
 
     Raises:
         RecordError: a line is none of ours, or a fault is missing or unknown.
@@ -73,7 +79,7 @@ def read_record(lines: Iterable[str]) -> dict[str, Row]:
         raise RecordError(
             f"the suite knows no fault {', '.join(unknown)}: name it in FAULTS of tests/support/faults.py"
         )
-    if missing:
+    if missing and whole:
         raise RecordError(f"no row of {', '.join(missing)}: give the record of a whole run of {SUITE}")
     return found
 
@@ -88,22 +94,25 @@ def _added(one: Row, other: Row) -> Row:
     )
 
 
-def page(rows: Mapping[str, Row], where: str) -> str:
+def page(rows: Mapping[str, Row], where: str, again: Mapping[str, Row] | None = None) -> str:
     """Return the whole page.
 
     Args:
         rows: by fault, all of them.
         where: the machine, in a few words.
+        again: by fault, those that were run again by themselves.
     """
-    lines = [_line(label, rows[name]) for name, label in FAULTS.items()]
-    return f"{_TOP}{''.join(lines)}\nMachine: {where}.\n"
+    later = again or {}
+    lines = [_line(label, later.get(name, rows[name]), _MARK * (name in later)) for name, label in FAULTS.items()]
+    note = f"\n{_MARK} Run again by itself, later than the rest.\n" if later else ""
+    return f"{_TOP}{''.join(lines)}{note}\nMachine: {where}.\n"
 
 
-def _line(label: str, row: Row) -> str:
+def _line(label: str, row: Row, mark: str) -> str:
     median, worst = "", ""
     if row.recovery_s:
         median, worst = f"{statistics.median(row.recovery_s):.1f}", f"{max(row.recovery_s):.1f}"
-    return f"| {label} | {row.tried} | {_marked(row.lost)} | {_marked(row.forked)} | {median} | {worst} |\n"
+    return f"| {label} | {row.tried}{mark} | {_marked(row.lost)} | {_marked(row.forked)} | {median} | {worst} |\n"
 
 
 def _marked(count: int) -> str:
@@ -137,10 +146,14 @@ def run_suite(record: Path) -> int:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, RECORD_VARIABLE: str(record)}, check=False).returncode
 
 
+def _lines_of(record: Path) -> list[str]:
+    return record.read_text(encoding="utf-8").splitlines()
+
+
 def main(arguments: Sequence[str]) -> int:
     """Return the exit code: 0 written, 1 the suite failed or the record is incomplete, 2 bad usage."""
-    if len(arguments) > 1 or any(word.startswith("-") for word in arguments):
-        print("usage: python -m tools.write_faults [RECORD]", file=sys.stderr)
+    if len(arguments) > 2 or any(word.startswith("-") for word in arguments):
+        print("usage: python -m tools.write_faults [RECORD [AGAIN]]", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         record = Path(arguments[0]) if arguments else Path(folder) / "faults.jsonl"
@@ -148,11 +161,12 @@ def main(arguments: Sequence[str]) -> int:
             print("error: the fault suite failed, see above; no table was written", file=sys.stderr)
             return 1
         try:
-            rows = read_record(record.read_text(encoding="utf-8").splitlines())
+            rows = read_record(_lines_of(record))
+            again = read_record(_lines_of(Path(arguments[1])), whole=False) if len(arguments) == 2 else {}
         except (OSError, RecordError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    (ROOT / PAGE).write_text(page(rows, machine()), encoding="utf-8")
+    (ROOT / PAGE).write_text(page(rows, machine(), again), encoding="utf-8")
     print(f"{PAGE} holds the table; look at it: git diff {PAGE}")
     return 0
 

@@ -51,6 +51,22 @@ def test_part_of_a_run_or_anything_else_is_refused(change, reason) -> None:  # t
         read_record(change(_record()))
 
 
+def test_scene_that_was_run_again_by_itself_is_marked(tmp_path: Path) -> None:
+    """Its row takes the place of the one before, and the reader is told; the page is still whole."""
+    again = read_record(
+        [json.dumps({"fault": "two-down", "tried": 8, "lost": 0, "forked": 0, "recovery_s": [6.0]})], whole=False
+    )
+    text = page(read_record(_record()), "a machine", again)
+    assert f"| {FAULTS['two-down']} | 8¹ | 0 | 0 | 6.0 | 6.0 |" in text.splitlines()
+    assert f"| {FAULTS['one-down']} | 3 | 0 | 0 | 1.0 | 1.0 |" in text.splitlines()
+    assert "¹ Run again by itself, later than the rest." in text
+    assert "¹" not in page(read_record(_record()), "a machine")
+    with pytest.raises(RecordError, match="knows no fault earthquake"):
+        read_record(
+            [json.dumps({"fault": "earthquake", "tried": 1, "lost": 0, "forked": 0, "recovery_s": []})], whole=False
+        )
+
+
 def test_page_and_suite_are_held_to_each_other(tmp_path: Path) -> None:
     """A fault without a row, a row without a fault and a fault without a scene are each named."""
     (tmp_path / PAGE).parent.mkdir(parents=True)
