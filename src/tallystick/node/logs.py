@@ -32,6 +32,7 @@ def set_up_logs(section: LogSection) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, section.level.upper())),
+        # A line and its end in one piece: all processes of a node write to the same log.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
