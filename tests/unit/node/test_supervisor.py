@@ -210,6 +210,14 @@ def watch_until(child, condition, what):
     wait_for(look, what)
 
 
+def watch_for(child, seconds):
+    """Watch a child for a while, which ends by itself."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        child.watch()
+        time.sleep(0.01)
+
+
 def test_child_that_stands_still_is_aborted_and_started_again(modules, capfd):
     """It has given signs of life and gives none any more: it says where it stands, and another takes its place."""
     (modules / "alive").touch()
@@ -217,9 +225,7 @@ def test_child_that_stands_still_is_aborted_and_started_again(modules, capfd):
     child = Child("one", "lively_child", modules, SECRET, log=_Notebook([], errors), patience_seconds=1.0)
     try:
         watch_until(child, lambda: pids(modules), "the child")
-        for _ in range(200):
-            child.watch()
-            time.sleep(0.01)
+        watch_for(child, 2.0)
         assert [] == errors
         (modules / "alive").unlink()
         watch_until(child, lambda: child.deaths, "the child to be aborted")
@@ -251,9 +257,7 @@ def test_child_that_never_gave_a_sign_of_life_is_let_be(modules):
     child = Child("one", "supervised_child", modules, SECRET, log=_Notebook([], errors), patience_seconds=0.0)
     try:
         watch_until(child, lambda: pids(modules), "the child")
-        for _ in range(50):
-            child.watch()
-            time.sleep(0.01)
+        watch_for(child, 0.5)
         assert ([], 0) == (errors, child.deaths)
     finally:
         child.stop()
